@@ -1,0 +1,114 @@
+//! What is known about an engine, its networks, its containers and what was seen from inside them.
+//!
+//! One serialisable value: it can be saved on one machine and diagnosed on another. Data and plain
+//! questions about the data; no judgement (that is what rules are for) and nothing secret: texts
+//! from users' configurations are redacted before they get here, see [`crate::redact`].
+
+mod container;
+mod engine;
+mod visit;
+
+use serde::{Deserialize, Serialize};
+
+pub use container::{
+    Binding, Container, Detail, Endpoint, Health, HostsLine, Mode, Mount, Port, State, Status,
+};
+pub use engine::{Engine, EngineKind, Ipam, Network};
+pub use visit::{How, Viewpoint, Visit};
+
+use crate::request::Request;
+
+/// The layout of this value. A newer layout than ours is refused.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Something we may or may not know. Unknown is never "no".
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact<T> {
+    /// Seen.
+    Known(T),
+    /// Nobody asked: this run did not need it, or was told not to look.
+    #[default]
+    NotCollected,
+    /// We asked and could not find out; the reason, for a person.
+    Failed(String),
+}
+
+impl<T> Fact<T> {
+    /// The value, if known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::NotCollected | Self::Failed(_) => None,
+        }
+    }
+
+    /// Why it is not known, in words that follow "could not be decided: ".
+    pub fn why_unknown(&self) -> Option<&str> {
+        match self {
+            Self::Known(_) => None,
+            Self::NotCollected => Some("was not looked at"),
+            Self::Failed(reason) => Some(reason),
+        }
+    }
+}
+
+impl<T> From<Result<T, String>> for Fact<T> {
+    fn from(result: Result<T, String>) -> Self {
+        match result {
+            Ok(value) => Self::Known(value),
+            Err(reason) => Self::Failed(reason),
+        }
+    }
+}
+
+/// Everything one run found out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The tool that collected it, e.g. `docker-netcheck 0.1.0`.
+    pub collected_by: String,
+    /// When, in seconds since 1970; ages are counted from here.
+    pub collected_at: i64,
+    /// What was asked for.
+    pub request: Request,
+    /// The engine.
+    pub engine: Fact<Engine>,
+    /// Every network of the engine.
+    pub networks: Fact<Vec<Network>>,
+    /// Every container of the engine, running or not; only some with [`Container::detail`].
+    pub containers: Vec<Container>,
+    /// What was seen from inside.
+    pub visits: Vec<Visit>,
+    /// Why there is no visit of a viewpoint that was wanted: the viewpoint and the reason.
+    pub missed: Vec<(Viewpoint, String)>,
+}
+
+impl Evidence {
+    /// The container with this full id.
+    pub fn container(&self, id: &str) -> Option<&Container> {
+        self.containers.iter().find(|container| container.id == id)
+    }
+
+    /// The network with this full id.
+    pub fn network(&self, id: &str) -> Option<&Network> {
+        self.networks
+            .known()?
+            .iter()
+            .find(|network| network.id == id)
+    }
+
+    /// What was seen from there.
+    pub fn visit(&self, viewpoint: &Viewpoint) -> Option<&Visit> {
+        self.visits.iter().find(|visit| visit.from == *viewpoint)
+    }
+
+    /// Why nothing was seen from there.
+    pub fn why_not_visited(&self, viewpoint: &Viewpoint) -> &str {
+        self.missed
+            .iter()
+            .find(|(missed, _)| missed == viewpoint)
+            .map_or("no look from inside was taken", |(_, reason)| reason)
+    }
+}

@@ -1,0 +1,156 @@
+//! What was seen from inside a network namespace, with look-ups by question.
+//! It stores the probe's answers as they came and judges nothing.
+
+use std::net::{IpAddr, SocketAddr};
+
+use netcheck_probe::{
+    Accepts, Answer, Answered, Connected, Delivered, DnsQuery, Lookup, Question, RecordType,
+    Snapshot,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Fact;
+
+/// Where to look from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "from", content = "id")]
+pub enum Viewpoint {
+    /// The namespace of the container with this id.
+    Container(String),
+    /// A helper of our own on the network with this id: a peer where there is no other.
+    Network(String),
+    /// The engine's host.
+    Host,
+}
+
+/// How the probe got there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// A short-lived helper container that shares the namespace.
+    Helper,
+    /// A process on the engine's host that entered the namespace.
+    Netns,
+}
+
+/// The answers from one viewpoint, of all rounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Where.
+    pub from: Viewpoint,
+    /// By which means.
+    pub how: How,
+    /// Until the last answer was in, in milliseconds.
+    pub took_ms: u32,
+    /// In the order they were asked.
+    pub answers: Vec<Answered>,
+}
+
+impl Visit {
+    fn answer(&self, question: &Question) -> Fact<&Answer> {
+        match self
+            .answers
+            .iter()
+            .find(|answered| answered.question == *question)
+        {
+            None => Fact::NotCollected,
+            Some(Answered {
+                answer: Ok(answer), ..
+            }) => Fact::Known(answer),
+            Some(Answered {
+                answer: Err(reason),
+                ..
+            }) => Fact::Failed(reason.clone()),
+        }
+    }
+
+    /// What could be read without sending anything.
+    pub fn snapshot(&self) -> Fact<&Snapshot> {
+        match self.answer(&Question::Snapshot) {
+            Fact::Known(Answer::Snapshot(snapshot)) => Fact::Known(snapshot),
+            other => unexpected(other),
+        }
+    }
+
+    /// What a program there gets for a name.
+    pub fn lookup(&self, name: &str) -> Fact<&Lookup> {
+        let question = Question::Lookup { name: name.into() };
+        match self.answer(&question) {
+            Fact::Known(Answer::Lookup(lookup)) => Fact::Known(lookup),
+            other => unexpected(other),
+        }
+    }
+
+    /// One query to one server.
+    pub fn query(&self, name: &str, record: RecordType, server: SocketAddr) -> Fact<&DnsQuery> {
+        let question = Question::Query {
+            name: name.into(),
+            record,
+            server,
+        };
+        match self.answer(&question) {
+            Fact::Known(Answer::Query(query)) => Fact::Known(query),
+            other => unexpected(other),
+        }
+    }
+
+    /// A TCP connection, whatever its `listen_ms` was.
+    pub fn connect(&self, address: SocketAddr) -> Fact<&Connected> {
+        let found = self.answers.iter().find(
+            |answered| matches!(&answered.question, Question::Connect { to, .. } if *to == address),
+        );
+        match found.map(|answered| &answered.answer) {
+            None => Fact::NotCollected,
+            Some(Ok(Answer::Connect(connected))) => Fact::Known(connected),
+            Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
+            Some(Err(reason)) => Fact::Failed(reason.clone()),
+        }
+    }
+
+    /// Whether a listener takes connections, whatever the patience was.
+    pub fn accepts(&self, address: SocketAddr) -> Fact<&Accepts> {
+        let found = self.answers.iter().find(
+            |answered| matches!(&answered.question, Question::Accepts { to, .. } if *to == address),
+        );
+        match found.map(|answered| &answered.answer) {
+            None => Fact::NotCollected,
+            Some(Ok(Answer::Accepts(accepts))) => Fact::Known(accepts),
+            Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
+            Some(Err(reason)) => Fact::Failed(reason.clone()),
+        }
+    }
+
+    /// What became of a datagram.
+    pub fn datagram(&self, address: SocketAddr) -> Fact<&Delivered> {
+        let found = self.answers.iter().find(|answered| {
+            matches!(&answered.question, Question::Datagram { to, .. } if *to == address)
+        });
+        match found.map(|answered| &answered.answer) {
+            None => Fact::NotCollected,
+            Some(Ok(Answer::Datagram(delivered))) => Fact::Known(delivered),
+            Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
+            Some(Err(reason)) => Fact::Failed(reason.clone()),
+        }
+    }
+
+    /// What became of an echo request.
+    pub fn ping(&self, address: IpAddr) -> Fact<&Delivered> {
+        let found = self.answers.iter().find(
+            |answered| matches!(&answered.question, Question::Ping { to, .. } if *to == address),
+        );
+        match found.map(|answered| &answered.answer) {
+            None => Fact::NotCollected,
+            Some(Ok(Answer::Ping(delivered))) => Fact::Known(delivered),
+            Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
+            Some(Err(reason)) => Fact::Failed(reason.clone()),
+        }
+    }
+}
+
+fn unexpected<T>(fact: Fact<&Answer>) -> Fact<T> {
+    match fact {
+        Fact::Known(_) => Fact::Failed("the probe answered another question".into()),
+        Fact::NotCollected => Fact::NotCollected,
+        Fact::Failed(reason) => Fact::Failed(reason),
+    }
+}

@@ -1,0 +1,235 @@
+//! Runs the rules over the evidence and folds consequences under their causes.
+//! It knows no single rule; what explains what is said by the rules themselves.
+
+use crate::case::Case;
+use crate::checks;
+use crate::clean::clean;
+use crate::evidence::{EngineKind, Evidence, How};
+use crate::report::{
+    CheckLine, Explained, Finding, Outcome, Report, SCHEMA_VERSION, Severity, Subject, SubjectKind,
+    Undecided, VisitNote,
+};
+use crate::rule::{Check, Rule, Verdict};
+use crate::rules::RULES;
+
+/// Judges the evidence.
+///
+/// # Errors
+///
+/// A sentence, when the evidence does not hold its own subject: nothing can be said then.
+pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
+    let case = Case::new(evidence).ok_or_else(|| {
+        match evidence.container(&evidence.request.container) {
+            None => "the evidence does not hold the container it is about".to_owned(),
+            Some(container) => format!(
+                "nothing can be said of `{}`: it {}",
+                clean(&container.name),
+                clean(container.detail.why_unknown().unwrap_or_default())
+            ),
+        }
+    })?;
+    let mut found = Vec::new();
+    let mut undecided = Vec::new();
+    // Nothing can be asked of the network of a container that does not run: its state is the story.
+    let runs = case.subject.is_running();
+    for rule in RULES
+        .iter()
+        .filter(|rule| runs || rule.check == Check::State)
+    {
+        match (rule.judge)(&case) {
+            Verdict::Pass | Verdict::NotApplicable => {}
+            Verdict::Unknown(needs) => undecided.push((*rule, needs)),
+            Verdict::Fail(faults) => {
+                found.extend(
+                    faults
+                        .into_iter()
+                        .map(|fault| (*rule, fault.into_finding(rule))),
+                );
+            }
+        }
+    }
+    undecided.retain(|(rule, _)| {
+        !found
+            .iter()
+            .any(|(cause, _)| rule.explained_by.contains(&cause.code))
+    });
+    let lines = checks::lines(&case, &found, &undecided);
+    let findings = fold(found);
+    let undecided: Vec<_> = undecided
+        .into_iter()
+        .map(|(rule, needs)| Undecided {
+            code: rule.code.into(),
+            needs,
+        })
+        .collect();
+    let mut report = Report {
+        schema_version: SCHEMA_VERSION,
+        outcome: outcome(&findings, &undecided),
+        summary: summary(&case, &findings, &undecided),
+        subject: Subject::container(case.name()),
+        engine: evidence.engine.known().map(|engine| {
+            let kind = match engine.kind {
+                EngineKind::Docker => "Docker",
+                EngineKind::Podman => "podman",
+            };
+            format!("{kind} {}", engine.version)
+        }),
+        checks: lines,
+        findings,
+        undecided,
+        visits: visit_notes(evidence),
+    };
+    sanitize(&mut report);
+    Ok(report)
+}
+
+fn outcome(findings: &[Finding], undecided: &[Undecided]) -> Outcome {
+    if !findings.is_empty() {
+        Outcome::Problems
+    } else if undecided.is_empty() {
+        Outcome::Healthy
+    } else {
+        Outcome::Undecided
+    }
+}
+
+fn summary(case: &Case<'_>, findings: &[Finding], undecided: &[Undecided]) -> String {
+    let name = case.name();
+    match (findings, undecided) {
+        ([], []) => format!("`{name}`: no problem found"),
+        ([], [_]) => format!("`{name}`: no problem found, but one question stays open"),
+        ([], open) => format!(
+            "`{name}`: no problem found, but {} questions stay open",
+            open.len()
+        ),
+        ([only], _) => format!("`{name}`: {}", only.title),
+        ([first, rest @ ..], _) => {
+            let others = match rest.len() {
+                1 => "1 more problem".to_owned(),
+                n => format!("{n} more problems"),
+            };
+            format!("`{name}`: {}, and {others}", first.title)
+        }
+    }
+}
+
+/// Folds each finding under the root cause that explains it, transitively.
+fn fold(found: Vec<(&'static Rule, Finding)>) -> Vec<Finding> {
+    let cause_of = |index: usize| -> Option<usize> {
+        let (rule, finding) = &found[index];
+        rule.explained_by.iter().find_map(|code| {
+            found
+                .iter()
+                .position(|(other, cause)| other.code == *code && concerns_the_same(finding, cause))
+        })
+    };
+    let roots: Vec<usize> = (0..found.len())
+        .map(|start| {
+            let mut at = start;
+            // A cycle of explanations would be a mistake in the rules (a test forbids it); it must
+            // not hang here all the same.
+            for _ in 0..found.len() {
+                match cause_of(at) {
+                    Some(cause) if cause != at => at = cause,
+                    _ => break,
+                }
+            }
+            at
+        })
+        .collect();
+    let mut findings: Vec<Option<Finding>> = found.into_iter().map(|(_, f)| Some(f)).collect();
+    for (index, root) in roots.iter().copied().enumerate() {
+        if index == root {
+            continue;
+        }
+        if let Some(consequence) = findings[index].take()
+            && let Some(cause) = &mut findings[root]
+        {
+            cause.explains.push(Explained {
+                code: consequence.code,
+                problem: consequence.problem,
+            });
+        }
+    }
+    let mut findings: Vec<_> = findings.into_iter().flatten().collect();
+    // Stable: within a severity the order of the rules, which is that of the report's lines.
+    findings.sort_by_key(|finding| finding.severity == Severity::Warning);
+    findings
+}
+
+/// Both name a common container, or one names none.
+fn concerns_the_same(one: &Finding, other: &Finding) -> bool {
+    let containers = |finding: &Finding| -> Vec<Subject> {
+        finding
+            .subjects
+            .iter()
+            .filter(|subject| subject.kind == SubjectKind::Container)
+            .cloned()
+            .collect()
+    };
+    let (ours, theirs) = (containers(one), containers(other));
+    ours.is_empty() || theirs.is_empty() || ours.iter().any(|subject| theirs.contains(subject))
+}
+
+fn visit_notes(evidence: &Evidence) -> Vec<VisitNote> {
+    evidence
+        .visits
+        .iter()
+        .map(|visit| VisitNote {
+            from: checks::viewpoint_name(evidence, &visit.from),
+            how: match visit.how {
+                How::Helper => "helper".into(),
+                How::Netns => "netns".into(),
+            },
+            took_ms: visit.took_ms,
+        })
+        .collect()
+}
+
+/// No text of a report keeps a control character, whatever it came from.
+fn sanitize(report: &mut Report) {
+    let Report {
+        schema_version: _,
+        outcome: _,
+        summary,
+        subject,
+        engine,
+        checks,
+        findings,
+        undecided,
+        visits,
+    } = report;
+    let mut texts: Vec<&mut String> = vec![summary, &mut subject.name];
+    texts.extend(engine.as_mut());
+    for CheckLine {
+        asked,
+        from,
+        saw,
+        details,
+        ..
+    } in checks
+    {
+        texts.extend([asked, from, saw]);
+        texts.extend(details);
+    }
+    for finding in findings {
+        texts.push(&mut finding.problem);
+        texts.extend(finding.subjects.iter_mut().map(|subject| &mut subject.name));
+        texts.extend(&mut finding.evidence);
+        for fix in &mut finding.fixes {
+            texts.push(&mut fix.text);
+            texts.extend(&mut fix.commands);
+        }
+        texts.extend(
+            finding
+                .explains
+                .iter_mut()
+                .map(|explained| &mut explained.problem),
+        );
+    }
+    texts.extend(undecided.iter_mut().map(|open| &mut open.needs));
+    texts.extend(visits.iter_mut().map(|visit| &mut visit.from));
+    for text in texts {
+        *text = clean(text);
+    }
+}

@@ -1,0 +1,478 @@
+//! Says what to ask, and where: first from what the Engine API knows, then from the first answers.
+//!
+//! Pure, like the rules: it opens nothing. It must not ask for a packet to the internet unless the
+//! request allows it, and must keep the number of questions bounded however large the engine is.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use netcheck_probe::{Protocol, Question, RecordType};
+
+use crate::case::{Case, Reach};
+use crate::evidence::{Container, Evidence, Mode, Viewpoint};
+
+/// Questions by viewpoint, in a fixed order.
+pub type Plan = BTreeMap<Viewpoint, Vec<Question>>;
+
+/// How long to listen after a handshake on a published port, in milliseconds. docker-proxy closes
+/// within 1 to 7 ms when it cannot reach the container (failures.md PP-01); four times that.
+pub const PROXY_LISTEN_MS: u32 = 30;
+
+/// How long a process may take to accept, in milliseconds. A healthy one takes none; one that is
+/// busy for a whole second does not serve its clients either.
+const ACCEPT_PATIENCE_MS: u32 = 1000;
+
+/// How long to wait for an echo, in milliseconds: a gateway on the same machine answers in one.
+const PING_WAIT_MS: u32 = 1000;
+
+/// How long to wait for a UDP reply or an ICMP error, in milliseconds.
+const DATAGRAM_WAIT_MS: u32 = 200;
+
+/// The most names, ports and candidates asked about in one run: beyond that it is no longer a look.
+const MOST: usize = 32;
+
+/// Answered by every resolver itself, without asking anybody (RFC 6761 6.4: `invalid`), so that it
+/// shows whether the resolver answers and sends nothing further.
+pub const UPSTREAM_TEST: &str = "netcheck.invalid";
+
+/// The name Docker Desktop made known, and which Linux needs `--add-host` for.
+pub const HOST_NAME: &str = "host.docker.internal";
+
+/// What to ask once the Engine API has answered.
+pub fn first(evidence: &Evidence) -> Plan {
+    let mut plan = Plan::new();
+    let Some(case) = Case::new(evidence) else {
+        return plan;
+    };
+    if !case.subject.is_running() {
+        return plan;
+    }
+    plan.insert(
+        Viewpoint::Container(case.subject.id.clone()),
+        from_subject(&case),
+    );
+    plan.insert(Viewpoint::Host, from_host(&case));
+    for (network, endpoint) in case.networks() {
+        if !network.has_dns() {
+            continue;
+        }
+        let mut names: Vec<&str> = endpoint.dns_names.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        let questions = names
+            .into_iter()
+            .take(MOST)
+            .map(|name| Question::Lookup { name: name.into() });
+        let from = peer(evidence, case.subject, &network.id).map_or_else(
+            || Viewpoint::Network(network.id.clone()),
+            Viewpoint::Container,
+        );
+        plan.entry(from).or_default().extend(questions);
+    }
+    for questions in plan.values_mut() {
+        unique(questions);
+    }
+    plan
+}
+
+fn from_subject(case: &Case<'_>) -> Vec<Question> {
+    let mut questions = vec![Question::Snapshot];
+    for (network, endpoint) in case.networks() {
+        for gateway in &endpoint.gateways {
+            questions.push(Question::Ping {
+                to: *gateway,
+                wait_ms: PING_WAIT_MS,
+            });
+        }
+        if network.has_dns() {
+            questions.push(Question::Lookup {
+                name: case.subject.name.clone(),
+            });
+        }
+    }
+    let engine_provides_host_name = case
+        .evidence
+        .engine
+        .known()
+        .is_some_and(crate::evidence::Engine::is_desktop);
+    if engine_provides_host_name {
+        questions.push(Question::Lookup {
+            name: HOST_NAME.into(),
+        });
+    }
+    for reference in case.detail.references.iter().take(MOST) {
+        match reference.host.parse::<IpAddr>() {
+            Ok(address) if !address.is_unspecified() => {
+                if let Some(port) = reference.certain_port()
+                    && (address.is_loopback() || case.network_of(address).is_some())
+                {
+                    questions.push(connect(address, port));
+                }
+            }
+            Ok(_) => {}
+            // A name with a dot that no container carries belongs to the outside: asking for it
+            // would send a packet there.
+            Err(_) if asks_upstream(case, &reference.host) => {}
+            Err(_) => questions.push(Question::Lookup {
+                name: reference.host.clone(),
+            }),
+        }
+    }
+    if let Some(outbound) = &case.evidence.request.outbound {
+        match outbound.address() {
+            Some(address) => questions.push(connect(address, outbound.port)),
+            None => questions.push(Question::Lookup {
+                name: outbound.host.clone(),
+            }),
+        }
+    }
+    questions
+}
+
+/// A name that only an outside resolver can know.
+fn asks_upstream(case: &Case<'_>, name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name.contains('.') && !name.eq_ignore_ascii_case(HOST_NAME) && case.named(name).is_empty()
+}
+
+fn from_host(case: &Case<'_>) -> Vec<Question> {
+    let mut questions = vec![Question::Snapshot];
+    for binding in case.subject.published.iter().take(MOST) {
+        let (Some(address), Some(port)) = (binding.host_address, binding.host_port) else {
+            continue;
+        };
+        questions.push(to_published(
+            nearest(address),
+            port,
+            binding.container.protocol,
+        ));
+    }
+    questions
+}
+
+/// The loopback address of the family for an unspecified one, which cannot be connected to.
+pub fn nearest(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}
+
+fn to_published(address: IpAddr, port: u16, protocol: Protocol) -> Question {
+    let to = SocketAddr::new(address, port);
+    match protocol {
+        Protocol::Tcp => Question::Connect {
+            to,
+            listen_ms: PROXY_LISTEN_MS,
+        },
+        Protocol::Udp => Question::Datagram {
+            to,
+            wait_ms: DATAGRAM_WAIT_MS,
+        },
+    }
+}
+
+fn connect(address: IpAddr, port: u16) -> Question {
+    Question::Connect {
+        to: SocketAddr::new(address, port),
+        listen_ms: PROXY_LISTEN_MS,
+    }
+}
+
+/// Another running container on the network, to look from: with a namespace of its own, and the
+/// same one in every run.
+fn peer(evidence: &Evidence, subject: &Container, network_id: &str) -> Option<String> {
+    evidence
+        .containers
+        .iter()
+        .filter(|other| other.id != subject.id && other.is_running())
+        .filter(|other| other.endpoint(network_id).is_some())
+        .filter(|other| {
+            other
+                .detail()
+                .is_none_or(|detail| detail.mode == Mode::Networks)
+        })
+        .min_by_key(|other| &other.name)
+        .map(|other| other.id.clone())
+}
+
+/// What to ask once the first answers are in; only of viewpoints that were visited.
+pub fn second(evidence: &Evidence) -> Plan {
+    let mut plan = Plan::new();
+    let Some(case) = Case::new(evidence) else {
+        return plan;
+    };
+    if let Ok(visit) = case.visit() {
+        plan.insert(visit.from.clone(), more_from_subject(&case));
+    }
+    if let Ok(visit) = case.host_visit() {
+        plan.insert(visit.from.clone(), more_from_host(&case));
+    }
+    for questions in plan.values_mut() {
+        unique(questions);
+    }
+    plan.retain(|_, questions| !questions.is_empty());
+    plan
+}
+
+fn more_from_subject(case: &Case<'_>) -> Vec<Question> {
+    let mut questions = Vec::new();
+    let own_address = case
+        .subject
+        .endpoints
+        .iter()
+        .flat_map(|endpoint| &endpoint.addresses)
+        .next()
+        .copied();
+    for service in case.services().unwrap_or_default().iter().take(MOST) {
+        if service.port.protocol != Protocol::Tcp {
+            continue;
+        }
+        let address = match service.reach {
+            Reach::Everybody => own_address
+                .filter(IpAddr::is_ipv4)
+                .unwrap_or_else(|| nearest(service.local.ip())),
+            Reach::Ipv6Only => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            Reach::Loopback | Reach::OneAddress(_) => service.local.ip(),
+        };
+        questions.push(Question::Accepts {
+            to: SocketAddr::new(address, service.port.number),
+            patience_ms: ACCEPT_PATIENCE_MS,
+        });
+    }
+    questions.extend(upstream_questions(case));
+    if let Some(address) = host_address(case) {
+        questions.push(Question::Ping {
+            to: address,
+            wait_ms: PING_WAIT_MS,
+        });
+    }
+    questions.extend(candidate_connects(case));
+    if let Some(outbound) = &case.evidence.request.outbound
+        && let Ok(visit) = case.visit()
+        && let Some(lookup) = visit.lookup(&outbound.host).known()
+    {
+        let addresses = lookup.addresses.iter().take(4);
+        questions.extend(addresses.map(|address| connect(*address, outbound.port)));
+    }
+    questions
+}
+
+/// One query to each resolver of the container that is not a public one, and through the embedded
+/// DNS only if the servers behind it are known not to be public.
+fn upstream_questions(case: &Case<'_>) -> Vec<Question> {
+    let Ok(snapshot) = case.snapshot() else {
+        return Vec::new();
+    };
+    let Ok(resolv_conf) = &snapshot.resolv_conf else {
+        return Vec::new();
+    };
+    let query = |server: IpAddr| Question::Query {
+        name: UPSTREAM_TEST.into(),
+        record: RecordType::A,
+        server: SocketAddr::new(server, 53),
+    };
+    let mut questions = Vec::new();
+    for server in resolv_conf.nameservers.iter().take(3) {
+        if server.is_loopback() {
+            let upstreams = upstreams(case);
+            let all_private = !upstreams.is_empty() && upstreams.iter().all(|up| is_private(*up));
+            if all_private || case.evidence.request.outbound.is_some() {
+                questions.push(query(*server));
+            }
+        } else if is_private(*server) || case.evidence.request.outbound.is_some() {
+            questions.push(query(*server));
+        }
+    }
+    // The servers behind the embedded DNS, asked from here too: that tells a dead server from a
+    // dead embedded DNS. Those that only the host can reach are not asked.
+    if case.networks().iter().any(|(network, _)| network.has_dns()) {
+        let chosen = case
+            .detail
+            .dns
+            .iter()
+            .filter_map(|server| server.parse().ok());
+        questions.extend(
+            chosen
+                .filter(|server| is_private(*server) || case.evidence.request.outbound.is_some())
+                .take(3)
+                .map(query),
+        );
+    }
+    questions
+}
+
+/// The servers the container's names finally go to: chosen with `--dns`, written by the engine into
+/// the comment of resolv.conf, or else those of the host.
+pub fn upstreams(case: &Case<'_>) -> Vec<IpAddr> {
+    let parse = |list: &[String]| -> Vec<IpAddr> {
+        list.iter()
+            .filter_map(|server| {
+                let bare = server.trim_start_matches("host(").trim_end_matches(')');
+                bare.parse().ok()
+            })
+            .collect()
+    };
+    let chosen = parse(&case.detail.dns);
+    if !chosen.is_empty() {
+        return chosen;
+    }
+    let own = case
+        .snapshot()
+        .ok()
+        .and_then(|snapshot| snapshot.resolv_conf.as_ref().ok());
+    if let Some(own) = own {
+        let written = parse(&own.upstreams);
+        if !written.is_empty() {
+            return written;
+        }
+        let direct: Vec<_> = own
+            .nameservers
+            .iter()
+            .copied()
+            .filter(|server| *server != crate::case::EMBEDDED_DNS)
+            .collect();
+        if !direct.is_empty() {
+            return direct;
+        }
+    }
+    case.host_visit()
+        .ok()
+        .and_then(|visit| visit.snapshot().known().copied())
+        .and_then(|snapshot| snapshot.resolv_conf.as_ref().ok())
+        .map(|conf| conf.nameservers.clone())
+        .unwrap_or_default()
+}
+
+/// Not on the internet: loopback, link-local, private (RFC 1918, RFC 4193, RFC 6598) and
+/// documentation ranges (RFC 5737, RFC 3849).
+pub fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_documentation()
+                || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(v6) => {
+            let first = v6.segments()[0];
+            v6.is_loopback()
+                || first & 0xfe00 == 0xfc00
+                || first & 0xffc0 == 0xfe80
+                || (first == 0x2001 && v6.segments()[1] == 0x0db8)
+        }
+    }
+}
+
+/// What `host.docker.internal` means in the container: its /etc/hosts, else DNS.
+pub fn host_address(case: &Case<'_>) -> Option<IpAddr> {
+    let visit = case.visit().ok()?;
+    let from_hosts = visit.snapshot().known().and_then(|snapshot| {
+        let hosts = snapshot.hosts.as_ref().ok()?;
+        hosts
+            .iter()
+            .find(|line| line.names.iter().any(|n| n.eq_ignore_ascii_case(HOST_NAME)))
+            .map(|line| line.address)
+    });
+    from_hosts.or_else(|| visit.lookup(HOST_NAME).known()?.addresses.first().copied())
+}
+
+/// For references to `localhost` or to an address: which containers would answer on that port?
+fn candidate_connects(case: &Case<'_>) -> Vec<Question> {
+    let mut questions = Vec::new();
+    for reference in &case.detail.references {
+        let ports = reference.ports();
+        let by_name: Vec<&Container> = case.named(&reference.host);
+        let is_open_question = reference.is_localhost() || reference.host.parse::<IpAddr>().is_ok();
+        let candidates: Vec<&Container> = if is_open_question {
+            case.evidence
+                .containers
+                .iter()
+                .filter(|other| other.id != case.subject.id && other.is_running())
+                .filter(|other| !case.shared_networks(other).is_empty())
+                .collect()
+        } else {
+            by_name
+        };
+        for other in candidates {
+            let shared = case.shared_networks(other);
+            let Some(address) = shared
+                .iter()
+                .find_map(|network| other.endpoint(&network.id)?.addresses.first().copied())
+            else {
+                continue;
+            };
+            let mapped = other.published.iter().filter_map(|binding| {
+                let hit = ports.iter().any(|port| binding.host_port == Some(*port));
+                (hit && binding.container.protocol == Protocol::Tcp)
+                    .then_some(binding.container.number)
+            });
+            for port in ports.iter().copied().chain(mapped) {
+                questions.push(connect(address, port));
+            }
+            if questions.len() > 4 * MOST {
+                return questions;
+            }
+        }
+    }
+    questions
+}
+
+fn more_from_host(case: &Case<'_>) -> Vec<Question> {
+    let Ok(visit) = case.host_visit() else {
+        return Vec::new();
+    };
+    let Some(address) = visit
+        .snapshot()
+        .known()
+        .and_then(|snapshot| lan_address(snapshot))
+    else {
+        return Vec::new();
+    };
+    case.subject
+        .published
+        .iter()
+        .filter(|binding| {
+            binding
+                .host_address
+                .is_some_and(|bound| bound.is_unspecified() && bound.is_ipv4() == address.is_ipv4())
+        })
+        .take(MOST)
+        .filter_map(|binding| {
+            Some(to_published(
+                address,
+                binding.host_port?,
+                binding.container.protocol,
+            ))
+        })
+        .collect()
+}
+
+/// The host's address on the link of its default route: the way other machines use, which does not
+/// pass docker-proxy.
+pub fn lan_address(snapshot: &netcheck_probe::Snapshot) -> Option<IpAddr> {
+    let routes = snapshot.routes.as_ref().ok()?;
+    let interfaces = snapshot.interfaces.as_ref().ok()?;
+    let default = routes
+        .iter()
+        .filter(|route| route.destination.1 == 0 && route.destination.0.is_ipv4())
+        .min_by_key(|route| route.metric)?;
+    let interface = interfaces
+        .iter()
+        .find(|interface| Some(&interface.name) == default.interface.as_ref())?;
+    default.source.or_else(|| {
+        interface
+            .addresses
+            .iter()
+            .map(|(address, _)| *address)
+            .find(IpAddr::is_ipv4)
+    })
+}
+
+fn unique(questions: &mut Vec<Question>) {
+    let mut seen = std::collections::HashSet::new();
+    questions.retain(|question| seen.insert(question.clone()));
+}

@@ -1,0 +1,555 @@
+//! Finds the places in a container's configuration that name a peer: `mysql://172.17.0.2:3306/some`
+//! in an environment variable, `DB_HOST=localhost`, a URL on the command line.
+//!
+//! It reads raw values, so it runs where the evidence is made; what it returns is redacted. It must
+//! not guess a peer where a value is no place at all, e.g. an address to listen on or a URL meant
+//! for browsers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::redact;
+
+/// One peer that a container's configuration names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    /// Where it is written.
+    pub place: Place,
+    /// The whole value as it may be shown, without secrets.
+    pub shown: String,
+    /// True when `shown` is the raw value, to the letter.
+    pub complete: bool,
+    /// `mysql`, `http`, `jdbc:postgresql`; none for a bare host.
+    pub scheme: Option<String>,
+    /// Name or address as written; an IPv6 address without brackets.
+    pub host: String,
+    /// As written in the value, or in the variable `port_place`.
+    pub port: Option<u16>,
+    /// The sibling variable that holds the port (`DB_PORT` of `DB_HOST`).
+    pub port_place: Option<String>,
+    /// When no port is written: those the scheme or the variable's name suggests, likeliest first.
+    pub likely_ports: Vec<u16>,
+    /// Host and port to the letter, for a search-and-replace in the raw value: `172.17.0.2:3306`.
+    pub written: String,
+}
+
+impl Reference {
+    /// The port, written or implied, if there is just one.
+    pub fn certain_port(&self) -> Option<u16> {
+        match (self.port, &self.likely_ports[..]) {
+            (Some(port), _) => Some(port),
+            (None, [only]) => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// Every port it may mean, likeliest first.
+    pub fn ports(&self) -> Vec<u16> {
+        self.port
+            .map_or_else(|| self.likely_ports.clone(), |port| vec![port])
+    }
+
+    /// The value with another host and port in it, as it may be shown.
+    pub fn shown_with(&self, written: &str) -> String {
+        self.shown.replacen(&self.written, written, 1)
+    }
+
+    /// Whether the host means the container itself.
+    pub fn is_localhost(&self) -> bool {
+        let host = self.host.trim_end_matches('.');
+        host.eq_ignore_ascii_case("localhost")
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+    }
+}
+
+/// Where a reference is written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "in", content = "at")]
+pub enum Place {
+    /// The environment variable of this name.
+    Env(String),
+    /// The word at this index of the command line (entrypoint first).
+    Argument(usize),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Env(name) => f.write_str(name),
+            Self::Argument(index) => write!(f, "word {} of the command line", index + 1),
+        }
+    }
+}
+
+/// The most references taken from one container: more are no configuration but a list.
+const MAX_REFERENCES: usize = 200;
+
+/// The references of a whole configuration: `NAME=value` lines and the words of the command line.
+pub fn find(env: &[String], arguments: &[String]) -> Vec<Reference> {
+    let pairs: Vec<(&str, &str)> = env.iter().filter_map(|line| line.split_once('=')).collect();
+    let from_env = pairs
+        .iter()
+        .flat_map(|(name, value)| in_variable(name, value, &pairs));
+    let from_words = arguments
+        .iter()
+        .enumerate()
+        .flat_map(|(index, word)| in_argument(index, word));
+    from_env.chain(from_words).take(MAX_REFERENCES).collect()
+}
+
+fn in_variable(name: &str, value: &str, all: &[(&str, &str)]) -> Vec<Reference> {
+    if value.is_empty() || value.len() > 4096 || is_for_somebody_else(name) {
+        return Vec::new();
+    }
+    let place = || Place::Env(name.to_owned());
+    let value = value.trim();
+    if value.contains("://") {
+        return in_url(place(), name, value);
+    }
+    if let Some(found) = in_dsn(place(), value) {
+        return vec![found];
+    }
+    if !names_a_peer(name) || redact::is_secret_name(name) {
+        return Vec::new();
+    }
+    value
+        .split(',')
+        .take(20)
+        .filter_map(|part| {
+            let (host, port) = host_and_port(part.trim())?;
+            // A bare address to listen on is no peer.
+            if matches!(host.as_str(), "0.0.0.0" | "::" | "*") {
+                return None;
+            }
+            let sibling = port.is_none().then(|| port_sibling(name, all)).flatten();
+            Some(Reference {
+                place: place(),
+                shown: value.to_owned(),
+                complete: true,
+                scheme: None,
+                port: port.or(sibling.as_ref().map(|(_, port)| *port)),
+                port_place: sibling.map(|(name, _)| name),
+                likely_ports: ports_of_name(name),
+                written: part.trim().to_owned(),
+                host,
+            })
+        })
+        .collect()
+}
+
+fn in_argument(index: usize, word: &str) -> Vec<Reference> {
+    if word.len() > 4096 || !word.contains("://") {
+        return Vec::new();
+    }
+    let (name, value) = match word.split_once('=') {
+        Some((name, value)) if !name.contains("://") => (name, value),
+        _ => ("", word),
+    };
+    if is_for_somebody_else(name) || value.contains(char::is_whitespace) {
+        return Vec::new();
+    }
+    in_url(Place::Argument(index), name, value)
+        .into_iter()
+        .map(|found| Reference {
+            complete: found.complete,
+            shown: if name.is_empty() {
+                found.shown
+            } else {
+                format!("{name}={}", found.shown)
+            },
+            ..found
+        })
+        .collect()
+}
+
+fn in_url(place: Place, name: &str, value: &str) -> Vec<Reference> {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return Vec::new();
+    };
+    let known = |c: char| c.is_ascii_alphanumeric() || "+-.:".contains(c);
+    if scheme.is_empty() || scheme.len() > 40 || !scheme.chars().all(known) {
+        return Vec::new();
+    }
+    let scheme = scheme.to_ascii_lowercase();
+    if matches!(
+        scheme.as_str(),
+        "file" | "unix" | "npipe" | "sqlite" | "data" | "fd"
+    ) {
+        return Vec::new();
+    }
+    let shown = redact::mask_url(value);
+    let masked = redact::mask_url(&format!("x://{rest}"));
+    let authority = masked
+        .strip_prefix("x://")
+        .unwrap_or_default()
+        .split(['/', '?', '#'])
+        .next()
+        .unwrap_or_default();
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
+    let implied = scheme_port(&scheme).map_or_else(|| ports_of_name(name), |port| vec![port]);
+    hosts
+        .split(',')
+        .take(20)
+        .filter_map(|part| {
+            let (host, port) = host_and_port(part)?;
+            Some(Reference {
+                place: place.clone(),
+                complete: shown == value,
+                shown: shown.clone(),
+                scheme: Some(scheme.clone()),
+                host,
+                port,
+                port_place: None,
+                likely_ports: implied.clone(),
+                written: part.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// `host=db port=5432 …` (libpq) and `user:pass@tcp(db:3306)/some` (Go's MySQL driver).
+fn in_dsn(place: Place, value: &str) -> Option<Reference> {
+    if let Some(start) = value.find("@tcp(") {
+        let inside = value[start + 5..].split(')').next()?;
+        let (host, port) = host_and_port(inside)?;
+        return Some(Reference {
+            place,
+            shown: format!("{}@tcp({inside})", redact::MASK),
+            complete: false,
+            scheme: Some("mysql".into()),
+            host,
+            port,
+            port_place: None,
+            likely_ports: vec![3306],
+            written: inside.to_owned(),
+        });
+    }
+    let part = |key: &str| {
+        value
+            .split([' ', ';'])
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    };
+    if !value.contains([' ', ';']) {
+        return None;
+    }
+    let host = part("host")
+        .or_else(|| part("Host"))
+        .or_else(|| part("Server"))?;
+    let port = part("port")
+        .or_else(|| part("Port"))
+        .and_then(|p| p.parse().ok());
+    let (host, _) = host_and_port(host)?;
+    Some(Reference {
+        place,
+        shown: format!("host={host} {}", redact::MASK),
+        complete: false,
+        scheme: None,
+        written: host.clone(),
+        host,
+        port,
+        port_place: None,
+        likely_ports: vec![5432],
+    })
+}
+
+/// `db`, `db:5432`, `10.0.0.1:80`, `[::1]:80`, `::1`.
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        host.parse::<std::net::Ipv6Addr>().ok()?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(port.parse().ok().filter(|port| *port != 0)?),
+            None if rest.is_empty() => None,
+            None => return None,
+        };
+        return Some((host.to_owned(), port));
+    }
+    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Some((text.to_owned(), None));
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port != 0)?)),
+        None => (text, None),
+    };
+    is_host_name(host).then(|| (host.to_owned(), port))
+}
+
+/// Letters, digits, `-`, `_` and dots; not only digits, so that a number is no host.
+fn is_host_name(text: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 63
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    let text = text.strip_suffix('.').unwrap_or(text);
+    text.len() <= 253
+        && text.split('.').all(part)
+        && (text.chars().any(|c| c.is_ascii_alphabetic())
+            || text.parse::<std::net::Ipv4Addr>().is_ok())
+        && !matches!(
+            text,
+            "true" | "false" | "yes" | "no" | "on" | "off" | "none" | "null"
+        )
+}
+
+/// `DB_HOST` names a peer; `HOST`, `BIND_ADDRESS` and `LISTEN_ADDR` name where to listen.
+fn names_a_peer(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let own = ["BIND", "LISTEN", "ADVERTISE", "VIRTUAL_HOST", "LETSENCRYPT"]
+        .iter()
+        .any(|word| upper.contains(word))
+        || matches!(
+            upper.as_str(),
+            "HOST" | "HOSTNAME" | "SERVER_HOST" | "SERVER_ADDR" | "ADDR"
+        );
+    let suffix = [
+        "_HOST",
+        "_HOSTS",
+        "_HOSTNAME",
+        "_SERVER",
+        "_SERVERS",
+        "_ADDR",
+        "_ADDRESS",
+        "_ENDPOINT",
+        "_ENDPOINTS",
+        "_BROKER",
+        "_BROKERS",
+        "_NODES",
+        "_URL",
+        "_URI",
+        "PGHOST",
+    ]
+    .iter()
+    .any(|suffix| upper.ends_with(suffix));
+    suffix && !own
+}
+
+/// A URL for browsers, for other people's links, or a list of exceptions: `localhost` in it is not
+/// where this container connects to.
+fn is_for_somebody_else(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase().replace('-', "_");
+    [
+        "PUBLIC",
+        "EXTERNAL",
+        "BROWSER",
+        "CORS",
+        "ORIGIN",
+        "REDIRECT",
+        "CALLBACK",
+        "NO_PROXY",
+        "VITE_",
+        "REACT_APP",
+        "ISSUER",
+        "ADVERTISE",
+        "FRONTEND_URL",
+        "BASE_URL",
+        "SITE_URL",
+        "ROOT_URL",
+        "APP_URL",
+        "DOMAIN",
+        "HOMEPAGE",
+        "VIRTUAL_HOST",
+        "ALLOWED",
+    ]
+    .iter()
+    .any(|word| upper.contains(word))
+}
+
+/// `DB_PORT` for `DB_HOST`.
+fn port_sibling(name: &str, all: &[(&str, &str)]) -> Option<(String, u16)> {
+    let upper = name.to_ascii_uppercase();
+    let stem_len = ["_HOSTNAME", "_HOST", "_SERVER", "_ADDRESS", "_ADDR", "HOST"]
+        .iter()
+        .find(|suffix| upper.ends_with(*suffix))
+        .map(|suffix| name.len() - suffix.len())?;
+    let stem = &upper[..stem_len];
+    all.iter().find_map(|(other, value)| {
+        let other_upper = other.to_ascii_uppercase();
+        let matches = other_upper == format!("{stem}_PORT") || other_upper == format!("{stem}PORT");
+        let port = value.parse().ok().filter(|port| *port != 0)?;
+        matches.then(|| ((*other).to_owned(), port))
+    })
+}
+
+/// The well-known port of a URL scheme (IANA's registry, or the product's documentation).
+pub fn scheme_port(scheme: &str) -> Option<u16> {
+    let last = scheme.rsplit(':').next().unwrap_or(scheme);
+    let base = last.split('+').next().unwrap_or(last);
+    Some(match base {
+        "mysql" | "mariadb" => 3306,
+        "postgres" | "postgresql" => 5432,
+        "redis" | "rediss" => 6379,
+        "mongodb" => 27017,
+        "amqp" => 5672,
+        "amqps" => 5671,
+        "http" | "ws" => 80,
+        "https" | "wss" => 443,
+        "kafka" => 9092,
+        "nats" => 4222,
+        "mqtt" => 1883,
+        "memcached" | "memcache" => 11211,
+        "sqlserver" | "mssql" => 1433,
+        "clickhouse" => 9000,
+        "bolt" | "neo4j" => 7687,
+        "ldap" => 389,
+        "ldaps" => 636,
+        "smtp" => 25,
+        "smtps" => 465,
+        "ftp" => 21,
+        "ssh" | "sftp" => 22,
+        "etcd" => 2379,
+        "zookeeper" | "zk" => 2181,
+        "cassandra" => 9042,
+        "oracle" => 1521,
+        _ => return None,
+    })
+}
+
+/// What a variable's name says about the port, likeliest first; empty when it says nothing.
+fn ports_of_name(name: &str) -> Vec<u16> {
+    let upper = name.to_ascii_uppercase();
+    let known: &[(&str, &[u16])] = &[
+        ("POSTGRES", &[5432]),
+        ("PGHOST", &[5432]),
+        ("MYSQL", &[3306]),
+        ("MARIADB", &[3306]),
+        ("REDIS", &[6379]),
+        ("MONGO", &[27017]),
+        ("RABBIT", &[5672]),
+        ("AMQP", &[5672]),
+        ("KAFKA", &[9092]),
+        ("ELASTIC", &[9200]),
+        ("OPENSEARCH", &[9200]),
+        ("MEMCACHE", &[11211]),
+        ("NATS", &[4222]),
+        ("MQTT", &[1883]),
+        ("ETCD", &[2379]),
+        ("ZOOKEEPER", &[2181]),
+        ("CASSANDRA", &[9042]),
+        ("CLICKHOUSE", &[8123, 9000]),
+        ("SMTP", &[25, 587, 1025]),
+        ("VAULT", &[8200]),
+        ("CONSUL", &[8500]),
+        ("DATABASE", &[5432, 3306, 1433, 27017, 1521]),
+        ("DB", &[5432, 3306, 1433, 27017, 1521]),
+    ];
+    known
+        .iter()
+        .find(|(word, _)| upper.contains(word))
+        .map_or_else(Vec::new, |(_, ports)| ports.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(env: &[&str], arguments: &[&str]) -> Vec<String> {
+        let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+        find(&owned(env), &owned(arguments))
+            .iter()
+            .map(|r| {
+                format!(
+                    "{}: {} {:?} {:?} [{}]",
+                    r.place, r.host, r.port, r.likely_ports, r.shown
+                )
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(env: &[&str], expected: &[&str]) {
+        assert_eq!(lines(env, &[]), expected);
+    }
+
+    #[test]
+    fn reads_urls_without_their_secrets() {
+        check(
+            &["DB=mysql://u:p@172.17.0.2:3306/some?x=1"],
+            &["DB: 172.17.0.2 Some(3306) [3306] [mysql://***@172.17.0.2:3306/some?***]"],
+        );
+        check(
+            &["X=jdbc:postgresql://db/app"],
+            &["X: db None [5432] [jdbc:postgresql://db/app]"],
+        );
+        check(
+            &["M=mongodb://a:1,b:2/x"],
+            &[
+                "M: a Some(1) [27017] [mongodb://a:1,b:2/x]",
+                "M: b Some(2) [27017] [mongodb://a:1,b:2/x]",
+            ],
+        );
+        check(
+            &["X=http://[::1]:80/"],
+            &["X: ::1 Some(80) [80] [http://[::1]:80/]"],
+        );
+    }
+
+    #[test]
+    fn pairs_host_and_port_variables() {
+        check(
+            &["DB_HOST=localhost", "DB_PORT=5432"],
+            &["DB_HOST: localhost Some(5432) [5432, 3306, 1433, 27017, 1521] [localhost]"],
+        );
+        check(
+            &["REDIS_HOST=cache"],
+            &["REDIS_HOST: cache None [6379] [cache]"],
+        );
+        check(
+            &["KAFKA_BROKERS=k1:9092,k2:9093"],
+            &[
+                "KAFKA_BROKERS: k1 Some(9092) [9092] [k1:9092,k2:9093]",
+                "KAFKA_BROKERS: k2 Some(9093) [9092] [k1:9092,k2:9093]",
+            ],
+        );
+    }
+
+    #[test]
+    fn leaves_alone_what_is_no_peer() {
+        check(
+            &[
+                "HOST=0.0.0.0",
+                "BIND_ADDR=127.0.0.1",
+                "PUBLIC_URL=http://localhost:80",
+                "PATH=/bin:/usr/bin",
+                "PORT=80",
+                "DB_HOST=",
+                "X=file:///etc/x",
+                "NO_PROXY=localhost",
+                "CORS_ORIGIN=http://localhost:3000",
+                "DB_HOST=0.0.0.0",
+                "DB_PASSWORD_HOST=abc",
+                "A_HOST=12",
+                "A_URL=http://a:99999/",
+                "A_HOST=a b",
+                "HOSTNAME=x",
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn reads_dsns() {
+        check(
+            &["D=host=db port=5433 password=x"],
+            &["D: db Some(5433) [5432] [host=db ***]"],
+        );
+        check(
+            &["D=u:p@tcp(db:3306)/x"],
+            &["D: db Some(3306) [3306] [***@tcp(db:3306)]"],
+        );
+    }
+
+    #[test]
+    fn reads_the_command_line() {
+        assert_eq!(
+            lines(
+                &[],
+                &["serve", "--db=postgres://u:p@localhost/x", "http://a/b c"]
+            ),
+            ["word 2 of the command line: localhost None [5432] [--db=postgres://***@localhost/x]"]
+        );
+    }
+}

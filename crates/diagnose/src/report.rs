@@ -1,0 +1,237 @@
+//! What a run comes to: the outcome, the checks line by line, the findings with proof and fix.
+//!
+//! Plain data for the renderers and for `--format json`, whose shape it is: a field is never
+//! removed or renamed without a new [`SCHEMA_VERSION`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::rule::Check;
+
+/// The version of the JSON report.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The answer to one `docker netcheck CONTAINER`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The verdict.
+    pub outcome: Outcome,
+    /// The verdict in one sentence.
+    pub summary: String,
+    /// What was diagnosed.
+    pub subject: Subject,
+    /// The engine it runs on, e.g. `Docker 20.10.24`; absent if that could not be found out.
+    pub engine: Option<String>,
+    /// What was asked, from where, and what was seen; in a fixed order.
+    pub checks: Vec<CheckLine>,
+    /// Root causes, the gravest first; what follows from one is folded into it.
+    pub findings: Vec<Finding>,
+    /// What matters and could not be decided.
+    pub undecided: Vec<Undecided>,
+    /// How the run went: durations of the visits.
+    pub visits: Vec<VisitNote>,
+}
+
+/// The verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// No problem found.
+    Healthy,
+    /// At least one problem found.
+    Problems,
+    /// Nothing failed, but something that matters could not be decided.
+    Undecided,
+}
+
+/// Something a report talks about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Subject {
+    /// Container, network, port, …
+    pub kind: SubjectKind,
+    /// Its name; for a port `8080/tcp`.
+    pub name: String,
+}
+
+impl Subject {
+    /// A container by its name.
+    pub fn container(name: &str) -> Self {
+        Self {
+            kind: SubjectKind::Container,
+            name: name.into(),
+        }
+    }
+
+    /// A network by its name.
+    pub fn network(name: &str) -> Self {
+        Self {
+            kind: SubjectKind::Network,
+            name: name.into(),
+        }
+    }
+
+    /// A container's port.
+    pub fn port(port: impl ToString) -> Self {
+        Self {
+            kind: SubjectKind::Port,
+            name: port.to_string(),
+        }
+    }
+
+    /// An environment variable or another place in a configuration.
+    pub fn setting(place: impl ToString) -> Self {
+        Self {
+            kind: SubjectKind::Setting,
+            name: place.to_string(),
+        }
+    }
+
+    /// An address or a name.
+    pub fn address(address: impl ToString) -> Self {
+        Self {
+            kind: SubjectKind::Address,
+            name: address.to_string(),
+        }
+    }
+}
+
+/// Kinds of subjects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum SubjectKind {
+    /// A container.
+    Container,
+    /// A network.
+    Network,
+    /// A container's port.
+    Port,
+    /// An environment variable or a word of the command line.
+    Setting,
+    /// An address or a DNS name.
+    Address,
+    /// The engine or its host.
+    Engine,
+}
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CheckLine {
+    /// Which check.
+    pub check: Check,
+    /// How it went.
+    pub status: CheckStatus,
+    /// What was asked.
+    pub asked: String,
+    /// From where: `mysql-db`, `a peer on my_network (app)`, `the engine's host`, `the Engine API`.
+    pub from: String,
+    /// What was seen, in one line.
+    pub saw: String,
+    /// More of it, one fact a line; shown with `-v`.
+    pub details: Vec<String>,
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckStatus {
+    /// As it should be.
+    Ok,
+    /// A finding belongs to it.
+    Problem,
+    /// Could not be decided.
+    Undecided,
+    /// Nothing to judge: it was not asked for, or does not apply.
+    Skipped,
+}
+
+/// A problem with its proof and its fixes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Finding {
+    /// The fault, in kebab-case; `docker netcheck explain CODE` says more.
+    pub code: String,
+    /// How grave.
+    pub severity: Severity,
+    /// The rule's title.
+    pub title: String,
+    /// The problem in one sentence, with the names of this case.
+    pub problem: String,
+    /// Whom it is about; the first is the main one.
+    pub subjects: Vec<Subject>,
+    /// The facts that prove it.
+    pub evidence: Vec<String>,
+    /// What to do, the best first.
+    pub fixes: Vec<Fix>,
+    /// What follows from it.
+    pub explains: Vec<Explained>,
+}
+
+/// A consequence, folded under its cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Explained {
+    /// Its code.
+    pub code: String,
+    /// Its problem sentence.
+    pub problem: String,
+}
+
+/// How grave a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Does not work now.
+    Error,
+    /// Works by luck, and will stop working.
+    Warning,
+}
+
+/// A way out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Fix {
+    /// What to do, in a sentence.
+    pub text: String,
+    /// Ready to paste, in this order; empty where no command can know what to write.
+    pub commands: Vec<String>,
+}
+
+impl Fix {
+    /// A fix of one or more commands.
+    pub fn new(text: impl Into<String>, commands: Vec<String>) -> Self {
+        Self {
+            text: text.into(),
+            commands,
+        }
+    }
+}
+
+/// A question that stays open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Undecided {
+    /// The rule that could not decide.
+    pub code: String,
+    /// What it would have needed, and why that is missing.
+    pub needs: String,
+}
+
+/// One look from inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VisitNote {
+    /// From where.
+    pub from: String,
+    /// `helper` or `netns`.
+    pub how: String,
+    /// In milliseconds.
+    pub took_ms: u32,
+}

@@ -1,0 +1,99 @@
+//! Every fault the tool knows, one file each. The list is kept honest by a test.
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+macro_rules! rules {
+    ($($name:ident),* $(,)?) => {
+        $(pub mod $name;)*
+
+        /// Every rule, in the order of the report's lines: an earlier one is the better guess for
+        /// what to mend first.
+        pub static RULES: &[&Rule] = &[$(&$name::RULE),*];
+    };
+}
+
+use crate::rule::Rule;
+
+rules! {
+    container_not_running,
+}
+
+/// The rule with this code.
+pub fn by_code(code: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_in_rules_is_listed_under_its_own_name() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules");
+        let files: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .map(|path| {
+                path.file_stem()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .replace('_', "-")
+            })
+            .filter(|stem| stem != "testing")
+            .collect();
+        let codes: BTreeSet<String> = RULES.iter().map(|rule| rule.code.to_owned()).collect();
+        assert_eq!(
+            files, codes,
+            "add the missing rule to `rules!` in src/rules.rs"
+        );
+    }
+
+    #[test]
+    fn every_rule_is_documented_in_the_four_sections() {
+        for rule in RULES {
+            let headings: Vec<_> = rule
+                .docs
+                .lines()
+                .filter(|line| line.starts_with("## "))
+                .collect();
+            assert_eq!(
+                headings,
+                [
+                    "## What it checks",
+                    "## Why it matters",
+                    "## How to fix it",
+                    "## When it is wrong"
+                ],
+                "docs of `{}`",
+                rule.code
+            );
+        }
+    }
+
+    #[test]
+    fn rules_stand_in_the_order_of_the_reports_lines() {
+        let checks: Vec<_> = RULES.iter().map(|rule| rule.check).collect();
+        assert!(checks.is_sorted(), "sort `rules!` by check: {checks:?}");
+    }
+
+    #[test]
+    fn explanations_name_existing_rules_and_have_no_cycle() {
+        fn depth(rule: &Rule, left: usize) {
+            assert!(left > 0, "`{}` explains itself in a circle", rule.code);
+            for code in rule.explained_by {
+                let cause = by_code(code).unwrap_or_else(|| {
+                    panic!("`{}` is explained by the unknown `{code}`", rule.code)
+                });
+                depth(cause, left - 1);
+            }
+        }
+        for rule in RULES {
+            depth(rule, RULES.len() + 1);
+        }
+    }
+}

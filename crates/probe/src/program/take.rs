@@ -1,0 +1,78 @@
+//! Takes a snapshot of the namespace: everything that can be read without sending a packet. Each
+//! part fails for itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::linux::fs::MetadataExt as _;
+
+use netcheck_probe::{Snapshot, Socket};
+
+use super::files::Root;
+use super::time::Until;
+use super::{link, owner, parse, socket};
+
+/// Those by which a container's network is switched.
+const SYSCTLS: [&str; 10] = [
+    "net.bridge.bridge-nf-call-iptables",
+    "net.ipv4.ip_forward",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv6.bindv6only",
+    "net.ipv6.conf.all.disable_ipv6",
+    "net.ipv6.conf.all.forwarding",
+    "net.netfilter.nf_conntrack_count",
+    "net.netfilter.nf_conntrack_max",
+];
+
+/// The state of the namespace that this thread is in.
+pub(crate) fn snapshot(root: &Root, until: Until) -> Snapshot {
+    let namespace = std::fs::metadata("/proc/thread-self/ns/net")
+        .map(|metadata| metadata.st_ino())
+        .map_err(|error| format!("reading /proc/thread-self/ns/net: {error}"));
+    let interfaces =
+        link::interfaces().map_err(|error| format!("asking for the interfaces: {error}"));
+    let names = interfaces
+        .as_ref()
+        .map_or_else(|_| HashMap::new(), |interfaces| link::names(interfaces));
+    Snapshot {
+        routes: link::routes(&names).map_err(|error| format!("asking for the routes: {error}")),
+        neighbours: link::neighbours(&names)
+            .map_err(|error| format!("asking for the neighbours: {error}")),
+        sockets: sockets(namespace.as_ref().ok().copied(), until),
+        resolv_conf: root
+            .read("/etc/resolv.conf")
+            .map(|bytes| parse::resolv_conf(&bytes)),
+        hosts: root.read("/etc/hosts").map(|bytes| parse::hosts(&bytes)),
+        sysctls: sysctls(),
+        namespace,
+        interfaces,
+    }
+}
+
+fn sockets(namespace: Option<u64>, until: Until) -> Result<Vec<Socket>, String> {
+    let mut sockets = socket::listeners(0)
+        .map_err(|error| format!("asking for the listening TCP sockets: {error}"))?;
+    sockets.extend(
+        socket::receivers().map_err(|error| format!("asking for the UDP sockets: {error}"))?,
+    );
+    // Between its making and its connect(2), a UDP socket of another question looks like a server.
+    let ours = owner::our_own();
+    sockets.retain(|socket| !ours.contains(&socket.inode));
+    if let Some(namespace) = namespace {
+        owner::fill(&mut sockets, namespace, until);
+    }
+    Ok(sockets)
+}
+
+fn sysctls() -> BTreeMap<String, String> {
+    let value = |name: &str| {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        let mut text = String::new();
+        let file = File::open(path).ok()?;
+        file.take(4096).read_to_string(&mut text).ok()?;
+        Some((name.to_owned(), text.trim().to_owned()))
+    };
+    SYSCTLS.iter().filter_map(|name| value(name)).collect()
+}

@@ -1,0 +1,313 @@
+//! Questions that put something on the wire or ask a resolver, and their answers.
+//! Data only; an answer records what was seen and never judges it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Snapshot;
+
+/// One thing to find out from inside the namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Question {
+    /// Interfaces, routes, neighbours, sockets, resolv.conf, hosts, sysctls.
+    Snapshot,
+    /// What a program here gets for a name: /etc/hosts first, then the servers and search
+    /// domains of resolv.conf, A and AAAA.
+    Lookup {
+        /// As a program would write it; a final dot switches the search domains off.
+        name: String,
+    },
+    /// One query to one server, past /etc/hosts and search domains.
+    Query {
+        /// Asked for exactly as written.
+        name: String,
+        /// A or AAAA.
+        record: RecordType,
+        /// Asked over UDP, and over TCP when the answer was cut.
+        server: SocketAddr,
+    },
+    /// Opens a TCP connection, says nothing, and looks for `listen_ms` at what comes back.
+    Connect {
+        /// Where to.
+        to: SocketAddr,
+        /// How long to wait for a first byte or a close after the handshake, in milliseconds.
+        listen_ms: u32,
+    },
+    /// Opens a TCP connection to a listener of *this* namespace and watches its accept queue
+    /// until the connection was taken out of it.
+    Accepts {
+        /// A listener of this namespace.
+        to: SocketAddr,
+        /// How long the process may take to accept, in milliseconds.
+        patience_ms: u32,
+    },
+    /// Sends one UDP datagram and waits for a reply or an ICMP error.
+    Datagram {
+        /// Where to.
+        to: SocketAddr,
+        /// How long to wait, in milliseconds.
+        wait_ms: u32,
+    },
+    /// ICMP echo; where that is not allowed, the neighbour's state after a datagram towards it.
+    Ping {
+        /// A gateway, as a rule.
+        to: IpAddr,
+        /// How long to wait, in milliseconds.
+        wait_ms: u32,
+    },
+}
+
+/// The DNS record types asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RecordType {
+    /// IPv4 address.
+    A,
+    /// IPv6 address.
+    Aaaa,
+}
+
+/// A question with what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// As it was asked.
+    pub question: Question,
+    /// The answer, or why there is none (a missing capability, the deadline). An error here is
+    /// never a "no": a refused connection is an [`Answer`].
+    pub answer: Result<Answer, String>,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "saw", rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one snapshot among few answers; a box would only hide it"
+)]
+pub enum Answer {
+    /// To [`Question::Snapshot`].
+    Snapshot(Snapshot),
+    /// To [`Question::Lookup`].
+    Lookup(Lookup),
+    /// To [`Question::Query`].
+    Query(DnsQuery),
+    /// To [`Question::Connect`].
+    Connect(Connected),
+    /// To [`Question::Accepts`].
+    Accepts(Accepts),
+    /// To [`Question::Datagram`].
+    Datagram(Delivered),
+    /// To [`Question::Ping`].
+    Ping(Delivered),
+}
+
+/// What a name came to, and by which way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Where the addresses are from.
+    pub source: Source,
+    /// In the order a program would try them; empty when nothing resolved.
+    pub addresses: Vec<IpAddr>,
+    /// Every query that was sent, in order.
+    pub queries: Vec<DnsQuery>,
+    /// The whole lookup, in milliseconds.
+    pub took_ms: u32,
+}
+
+/// Who knew the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A line of /etc/hosts; DNS was still asked, so that the two can be compared.
+    Hosts,
+    /// A DNS server.
+    Dns,
+    /// The name is itself an address.
+    Literal,
+    /// Nobody.
+    Nobody,
+}
+
+/// One query and its fate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsQuery {
+    /// The name as sent, with the search domain if one was appended, without the final dot.
+    pub name: String,
+    /// A or AAAA.
+    pub record: RecordType,
+    /// Who was asked.
+    pub server: SocketAddr,
+    /// What came back.
+    pub outcome: DnsOutcome,
+    /// Until the answer or the time-out, in milliseconds.
+    pub took_ms: u32,
+}
+
+/// What a DNS server made of a query (RFC 1035 4.1.1 for the codes).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DnsOutcome {
+    /// NOERROR with addresses.
+    Addresses(Vec<IpAddr>),
+    /// NOERROR without an address of this type.
+    NoData,
+    /// The name does not exist.
+    NxDomain,
+    /// The server failed.
+    ServFail,
+    /// The server refused.
+    Refused,
+    /// Another response code.
+    OtherCode(u8),
+    /// No answer.
+    TimedOut,
+    /// The query could not be delivered, e.g. refused by an ICMP message.
+    Undelivered(Errno),
+    /// The answer could not be read.
+    Malformed(String),
+}
+
+/// How a TCP connection went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum Connected {
+    /// The handshake was completed. This alone does not prove that a program accepted: docker-proxy
+    /// and the kernel of a paused container do it too.
+    Open {
+        /// Our end, i.e. which source address the kernel chose.
+        from: SocketAddr,
+        /// Handshake time, in milliseconds.
+        took_ms: u32,
+        /// What came after.
+        then: Then,
+    },
+    /// No connection.
+    Failed {
+        /// Why.
+        errno: Errno,
+        /// Until the error, in milliseconds.
+        took_ms: u32,
+    },
+}
+
+/// What happened on a connection on which we said nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Then {
+    /// Stayed open in silence, as most servers do until they are spoken to.
+    Silent,
+    /// The server spoke first; the beginning, at most 64 bytes, lossily decoded.
+    Spoke(String),
+    /// Closed at once (end of file).
+    Closed,
+    /// Reset at once.
+    Reset,
+}
+
+/// Whether a process took the connection from its accept queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum Accepts {
+    /// The queue was empty again.
+    Accepted {
+        /// In milliseconds.
+        took_ms: u32,
+    },
+    /// Connections were still waiting when patience ended.
+    Waiting {
+        /// Connections that nobody accepts, ours included (`idiag_rqueue`, sock_diag(7)).
+        queued: u32,
+        /// In milliseconds.
+        waited_ms: u32,
+    },
+    /// It could not even be connected.
+    Failed {
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// What became of a datagram or an echo request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum Delivered {
+    /// Something came back.
+    Reply {
+        /// In milliseconds.
+        took_ms: u32,
+    },
+    /// No reply, but the address was resolved to a neighbour, i.e. somebody owns it.
+    Neighbour {
+        /// The neighbour's link-layer address.
+        mac: String,
+    },
+    /// Nothing at all. For UDP this may still mean "delivered".
+    Silent,
+    /// Refused, unreachable, not permitted.
+    Failed {
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// The errors of connect(2) and of ICMP that tell causes apart; `docs/` has what each one proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Errno {
+    /// ECONNREFUSED: the packet arrived where nobody listens, or a firewall rejects.
+    Refused,
+    /// ETIMEDOUT, or our own deadline with the SYN unanswered.
+    TimedOut,
+    /// EHOSTUNREACH: no ARP/ND answer (after about 3 s), or a host-prohibited ICMP (at once).
+    HostUnreachable,
+    /// ENETUNREACH: no route.
+    NetworkUnreachable,
+    /// EADDRNOTAVAIL: no source address of that family, or no free port.
+    AddressNotAvailable,
+    /// ECONNRESET.
+    Reset,
+    /// EACCES or EPERM: a prohibit route or a local firewall.
+    NotPermitted,
+    /// EAFNOSUPPORT: the kernel has no such family here.
+    FamilyNotSupported,
+    /// EINVAL: connect(2) through a blackhole route.
+    Invalid,
+    /// Another number.
+    Other(i32),
+}
+
+impl Errno {
+    /// From errno(3) on Linux; other systems never run the probe.
+    pub fn from_raw(raw: i32) -> Self {
+        match raw {
+            111 => Self::Refused,
+            110 => Self::TimedOut,
+            113 => Self::HostUnreachable,
+            101 => Self::NetworkUnreachable,
+            99 => Self::AddressNotAvailable,
+            104 => Self::Reset,
+            1 | 13 => Self::NotPermitted,
+            97 => Self::FamilyNotSupported,
+            22 => Self::Invalid,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The words a person knows from `curl` or `nc`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Refused => "connection refused",
+            Self::TimedOut => "timed out",
+            Self::HostUnreachable => "no route to host",
+            Self::NetworkUnreachable => "network is unreachable",
+            Self::AddressNotAvailable => "cannot assign requested address",
+            Self::Reset => "connection reset",
+            Self::NotPermitted => "not permitted",
+            Self::FamilyNotSupported => "address family not supported",
+            Self::Invalid => "invalid (a blackhole route)",
+            Self::Other(_) => "failed",
+        }
+    }
+}
