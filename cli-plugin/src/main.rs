@@ -1,2 +1,59 @@
-//! Placeholder.
-fn main() {}
+//! `docker netcheck`: the Docker CLI plugin. The only place that knows words typed, terminals and
+//! exit codes; it must leave judging to `netcheck-diagnose` and looking to `netcheck-engine`.
+
+mod args;
+mod check;
+mod connection;
+mod explain;
+mod exit;
+mod interrupt;
+mod progress;
+mod terminal;
+mod words;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The word with which the docker CLI asks a plugin who it is.
+const METADATA: &str = "docker-cli-plugin-metadata";
+
+/// The hidden word that makes this program the reaper of a run, see `netcheck_engine::reap`.
+pub(crate) const REAP: &str = "__reap";
+
+fn main() -> ExitCode {
+    let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match typed.first().and_then(|word| word.to_str()) {
+        // Before anything else: the docker CLI waits for it at every `docker --help`.
+        Some(METADATA) => return metadata(),
+        Some(REAP) => return reap(&typed[1..]),
+        _ => {}
+    }
+    match words::split(typed) {
+        Ok(words) => args::main(words),
+        Err(message) => args::usage_error(&message),
+    }
+}
+
+fn metadata() -> ExitCode {
+    let metadata = serde_json::json!({
+        "SchemaVersion": "0.1.0",
+        "Vendor": "netcheck",
+        "Version": concat!("v", env!("CARGO_PKG_VERSION")),
+        "ShortDescription": "Say why a container cannot connect, with proof and fix",
+    });
+    match writeln!(std::io::stdout(), "{metadata}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(exit::CANNOT_RUN),
+    }
+}
+
+fn reap(words: &[OsString]) -> ExitCode {
+    let [host, run] = words else {
+        return ExitCode::from(exit::USAGE);
+    };
+    if let (Some(host), Some(run), Ok(runtime)) = (host.to_str(), run.to_str(), check::runtime()) {
+        runtime.block_on(netcheck_engine::reap(host, run));
+    }
+    ExitCode::SUCCESS
+}

@@ -3,11 +3,15 @@
 //! It answers in facts (known, not collected, failed) and judges nothing.
 
 mod listener;
+mod names;
 mod peers;
 
 use netcheck_probe::Snapshot;
 
 pub use listener::{EMBEDDED_DNS, Listener, Reach};
+pub use names::{
+    PODMAN_HOST_NAME, Referenced, connect_flags, endpoint_names, is_host_name, list, outcome_words,
+};
 pub use peers::Expected;
 
 use crate::evidence::{

@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Asks the Docker Engine, looks from inside network namespaces, and returns evidence.
+//!
+//! Everything that touches the engine or a namespace is here; judging is not. It must not change a
+//! container, network, firewall or resolver of the user's: it reads, and it starts helper
+//! containers of its own, labelled, without privileges, gone afterwards. Every call has a deadline.
+
+mod client;
+mod collect;
+mod convert;
+mod deadline;
+mod error;
+mod gather;
+mod helper;
+mod image;
+mod netns;
+mod probes;
+mod reaper;
+mod session;
+mod visits;
+
+pub use client::{Client, DEFAULT_HOST};
+pub use deadline::Deadline;
+pub use error::{Error, Result};
+pub use gather::{Options, ProbeMode, Progress, gather};
+pub use helper::{LABEL_RUN, Run};
+pub use image::{Cleaned, LABEL_ROLE, cleanup};
+pub use probes::{embedded_architectures, probe_for};
+pub use reaper::{Reaper, reap};

@@ -113,14 +113,32 @@ mod tests {
     #[test]
     fn words() {
         let address = "[::]:8080".parse().unwrap();
-        assert_eq!(Word::read("http=[::]:8080"), Ok(Word::Serve(Service::Http, address)));
-        assert_eq!(Word::read("after=5s"), Ok(Word::After(Duration::from_secs(5))));
-        assert_eq!(Word::read("exit-after=1500ms"), Ok(Word::ExitAfter(Duration::from_millis(1500))));
+        assert_eq!(
+            Word::read("http=[::]:8080"),
+            Ok(Word::Serve(Service::Http, address))
+        );
+        assert_eq!(
+            Word::read("after=5s"),
+            Ok(Word::After(Duration::from_secs(5)))
+        );
+        assert_eq!(
+            Word::read("exit-after=1500ms"),
+            Ok(Word::ExitAfter(Duration::from_millis(1500)))
+        );
         assert_eq!(Word::read("exit=7"), Ok(Word::Exit(7)));
         assert_eq!(Word::read("idle"), Ok(Word::Idle));
         for wrong in [
-            "", "tcp", "tcp=80", "tcp=web:80", "exit=256", "after=5", "after=s", "after=5h", "idle=1",
-            "v6only=0.0.0.0:1", "TCP=0.0.0.0:1",
+            "",
+            "tcp",
+            "tcp=80",
+            "tcp=web:80",
+            "exit=256",
+            "after=5",
+            "after=s",
+            "after=5h",
+            "idle=1",
+            "v6only=0.0.0.0:1",
+            "TCP=0.0.0.0:1",
         ] {
             assert!(Word::read(wrong).is_err(), "{wrong:?}");
         }

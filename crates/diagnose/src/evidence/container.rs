@@ -159,6 +159,11 @@ pub struct Detail {
     pub state: State,
     /// How its namespace comes to be.
     pub mode: Mode,
+    /// `HostConfig.NetworkMode` as the engine has it: `default`, `bridge`, `my_network`, `none`. It
+    /// keeps the network of the creation when the container was disconnected from it since.
+    pub network_mode: String,
+    /// Names that `--link` writes into /etc/hosts: the other container and its link alias.
+    pub links: Vec<String>,
     /// `EXPOSE` and `--expose`.
     pub exposed: Vec<Port>,
     /// What `-p` asked for.

@@ -74,6 +74,8 @@ pub(crate) fn container(name: &str) -> Container {
                 health: None,
             },
             mode: Mode::Networks,
+            network_mode: String::new(),
+            links: Vec::new(),
             exposed: Vec::new(),
             wanted: Vec::new(),
             publish_all: false,
@@ -439,6 +441,92 @@ pub(crate) fn commands(rule: &Rule, evidence: &Evidence) -> Vec<String> {
             .fixes
             .iter()
             .flat_map(|fix| fix.commands.clone())
+            .collect(),
+        other => panic!("`{}` said {other:?}", rule.code),
+    }
+}
+
+impl Container {
+    /// A service of a Compose project, with the labels only.
+    pub(crate) fn of_service(mut self, project: &str, service: &str) -> Self {
+        self.compose.insert("project".into(), project.into());
+        self.compose.insert("service".into(), service.into());
+        self
+    }
+
+    /// With a health check of this status, which goes to `localhost`.
+    pub(crate) fn health(mut self, status: &str) -> Self {
+        let detail = self.detail_mut();
+        detail.state.health = Some(crate::evidence::Health {
+            status: status.into(),
+            failing_streak: u32::from(status == "unhealthy") * 4,
+            last_output: "wget: can't connect to remote host".into(),
+        });
+        detail.health_test = vec!["CMD-SHELL".into(), "wget -qO- http://localhost/".into()];
+        self
+    }
+
+    /// Started this many seconds ago.
+    pub(crate) fn started(mut self, seconds_ago: i64) -> Self {
+        self.detail_mut().state.started_at = Some(NOW - seconds_ago);
+        self
+    }
+}
+
+impl Evidence {
+    /// The subject looked a name up in DNS and got these addresses, or `NXDOMAIN` for none.
+    pub(crate) fn resolves(self, name: &str, addresses: &[&str]) -> Self {
+        let from = self.subject_view();
+        self.resolves_from(from, name, addresses)
+    }
+
+    /// The same from somewhere else.
+    pub(crate) fn resolves_from(self, from: Viewpoint, name: &str, addresses: &[&str]) -> Self {
+        use netcheck_probe::{DnsOutcome, DnsQuery, Lookup, RecordType, Source};
+        let addresses: Vec<IpAddr> = addresses.iter().map(|address| ip(address)).collect();
+        let (source, outcome) = if addresses.is_empty() {
+            (Source::Nobody, DnsOutcome::NxDomain)
+        } else {
+            (Source::Dns, DnsOutcome::Addresses(addresses.clone()))
+        };
+        let lookup = Lookup {
+            source,
+            addresses,
+            queries: vec![DnsQuery {
+                name: name.into(),
+                record: RecordType::A,
+                server: "127.0.0.11:53".parse().unwrap(),
+                outcome,
+                took_ms: 1,
+            }],
+            took_ms: 1,
+        };
+        self.answered_from(
+            from,
+            Question::Lookup { name: name.into() },
+            Answer::Lookup(lookup),
+        )
+    }
+}
+
+/// A snapshot of a namespace with nothing but `lo`.
+pub(crate) fn only_lo() -> Snapshot {
+    let mut snapshot = snapshot();
+    if let Ok(interfaces) = &mut snapshot.interfaces {
+        interfaces.truncate(1);
+    }
+    snapshot.routes = Ok(Vec::new());
+    snapshot
+}
+
+/// The texts of the fixes of all faults, for looking at them.
+#[track_caller]
+pub(crate) fn fix_texts(rule: &Rule, evidence: &Evidence) -> Vec<String> {
+    let case = Case::new(evidence).expect("a subject with details");
+    match (rule.judge)(&case) {
+        Verdict::Fail(faults) => faults
+            .iter()
+            .flat_map(|fault| fault.fixes.iter().map(|fix| fix.text.clone()))
             .collect(),
         other => panic!("`{}` said {other:?}", rule.code),
     }

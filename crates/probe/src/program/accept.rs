@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use netcheck_probe::{Accepts, Socket};
 
-use super::connect::open;
+use super::connect::{Opened, open};
 use super::socket::{is_queued, listeners};
 use super::time::{Until, since};
 
@@ -15,8 +15,14 @@ pub(crate) fn accepts(to: SocketAddr, patience_ms: u32, until: Until) -> Result<
     let asking = |error: std::io::Error| format!("asking for the accept queue of {to}: {error}");
     let start = Instant::now();
     let (stream, ours) = match open(to, until) {
-        Ok(opened) => opened,
-        Err(errno) => return Ok(Accepts::Failed { errno }),
+        Opened::Open(stream, ours) => (stream, ours),
+        // Only whoever took it can have reset it so soon.
+        Opened::Lost(_) => {
+            return Ok(Accepts::Accepted {
+                took_ms: since(start),
+            });
+        }
+        Opened::Not(errno) => return Ok(Accepts::Failed { errno }),
     };
     let until = until.within(patience_ms);
     let mut pause = Duration::from_millis(10);

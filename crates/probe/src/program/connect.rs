@@ -3,6 +3,7 @@
 
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 use netcheck_probe::{Connected, Delivered, Errno, Then};
@@ -17,11 +18,16 @@ const LONGEST_GREETING: usize = 64;
 pub(crate) fn connect(to: SocketAddr, listen_ms: u32, until: Until) -> Connected {
     let start = Instant::now();
     match open(to, until) {
-        Err(errno) => Connected::Failed {
+        Opened::Not(errno) => Connected::Failed {
             errno,
             took_ms: since(start),
         },
-        Ok((stream, from)) => Connected::Open {
+        Opened::Lost(from) => Connected::Open {
+            from,
+            took_ms: since(start),
+            then: Then::Reset,
+        },
+        Opened::Open(stream, from) => Connected::Open {
             from,
             took_ms: since(start),
             then: listen(stream, until.within(listen_ms)),
@@ -29,12 +35,37 @@ pub(crate) fn connect(to: SocketAddr, listen_ms: u32, until: Until) -> Connected
     }
 }
 
-/// A connection with its own end.
-pub(crate) fn open(to: SocketAddr, until: Until) -> Result<(TcpStream, SocketAddr), Errno> {
-    let left = until.left().ok_or(Errno::TimedOut)?;
-    let stream = TcpStream::connect_timeout(&to, left).map_err(|error| errno(&error))?;
-    let from = stream.local_addr().map_err(|error| errno(&error))?;
-    Ok((stream, from))
+/// What became of a handshake.
+pub(crate) enum Opened {
+    /// A connection with its own end.
+    Open(TcpStream, SocketAddr),
+    /// Completed, and reset before we could look.
+    Lost(SocketAddr),
+    /// None.
+    Not(Errno),
+}
+
+/// Opens a connection.
+pub(crate) fn open(to: SocketAddr, until: Until) -> Opened {
+    let attempt = || -> io::Result<Opened> {
+        let Some(left) = until.left() else {
+            return Ok(Opened::Not(Errno::TimedOut));
+        };
+        // Not the standard library's, which gives no socket, and so no address, with an error.
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        let result = socket.connect_timeout(&to.into(), left);
+        let from = || socket.local_addr().ok()?.as_socket();
+        match (result, from()) {
+            (Ok(()), Some(from)) => Ok(Opened::Open(socket.into(), from)),
+            // A reset in place of a handshake is ECONNREFUSED; this one came after it.
+            (Err(error), Some(from)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                Ok(Opened::Lost(from))
+            }
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Err(io::Error::from(io::ErrorKind::AddrNotAvailable)),
+        }
+    };
+    attempt().unwrap_or_else(|error| Opened::Not(errno(&error)))
 }
 
 fn listen(mut stream: TcpStream, until: Until) -> Then {
@@ -59,9 +90,14 @@ fn listen(mut stream: TcpStream, until: Until) -> Then {
     }
 }
 
+/// Held for reading while a UDP socket is not connected yet, and for writing while the sockets of
+/// the namespace are listed: until it is connected, a socket of ours looks like a server.
+pub(crate) static CONNECTING: RwLock<()> = RwLock::new(());
+
 /// A UDP socket that takes packets and ICMP errors from one address only.
 pub(crate) fn udp(to: SocketAddr) -> io::Result<UdpSocket> {
-    // Not bound first: until it is connected, a bound socket looks like a server to a snapshot.
+    // Declared first, dropped last: a socket that could not be connected is closed by then.
+    let _guard = CONNECTING.read().unwrap_or_else(PoisonError::into_inner);
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, None)?;
     socket.connect(&to.into())?;
     Ok(socket.into())

@@ -243,7 +243,8 @@ fn neighbour(message: &NeighbourMessage, names: &HashMap<u32, String>) -> Option
             _ => {}
         }
     }
-    let address = address.filter(|it| !it.is_multicast() && !it.is_loopback())?;
+    let address =
+        address.filter(|it| !it.is_multicast() && !it.is_loopback() && !it.is_unspecified())?;
     Some(Neighbour {
         address,
         interface: names.get(&message.header.ifindex).cloned(),

@@ -55,12 +55,7 @@ pub(crate) fn fill(sockets: &mut [Socket], namespace: u64, until: Until) {
     }
 }
 
-/// The inodes of the sockets that this process holds itself.
-pub(crate) fn our_own() -> Vec<u64> {
-    socket_inodes(Path::new("/proc/self")).collect()
-}
-
-fn socket_inodes(process: &Path) -> impl Iterator<Item = u64> + use<> {
+fn socket_inodes(process: &Path) -> impl Iterator<Item = u64> {
     fs::read_dir(process.join("fd"))
         .into_iter()
         .flatten()

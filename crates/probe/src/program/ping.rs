@@ -16,6 +16,9 @@ use super::time::{Until, errno, is_timeout, since};
 /// The payload, and the identity of the request on a raw socket, which sees the replies of others.
 const PAYLOAD: &[u8; 8] = b"netcheck";
 
+/// How often the neighbour table is looked at during a silence.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Discard (RFC 863): where a datagram does no harm.
 const DISCARD: u16 = 9;
 
@@ -58,11 +61,20 @@ fn echo(to: IpAddr, kind: Type, until: Until) -> io::Result<Option<u32>> {
     let start = Instant::now();
     socket.send(&message)?;
     let mut buffer = [0; 256];
-    while let Some(left) = until.left() {
+    while until.left().is_some() {
+        let Some(left) = until.at_most(LOOK_EVERY).left() else {
+            break;
+        };
         socket.set_read_timeout(Some(left))?;
         match (&socket).read(&mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_timeout(&error) => break,
+            // An unanswered ARP is no ICMP error that this socket would be told of. The entry was
+            // not failed since before: sending made the kernel ask anew.
+            Err(error) if is_timeout(&error) => {
+                if matches!(verdict(to), Ok(Some(Delivered::Failed { .. }))) {
+                    break;
+                }
+            }
             Err(error) => return Err(error),
             Ok(length) => {
                 let packet = &buffer[..length];

@@ -28,7 +28,8 @@ pub(crate) fn run(root: &Arc<Root>, request: Request, started: Instant) -> Respo
     let length = Duration::from_millis(request.deadline_ms.into()).min(LONGEST);
     let deadline = started + length;
     // Each operation ends a little earlier, so that "timed out" arrives as the answer it is.
-    let until = Until(deadline - (length / 10).min(Duration::from_millis(40)));
+    let margin = (length / 10).min(Duration::from_millis(40));
+    let until = Until(deadline - margin);
 
     // The same question is asked once, however often it stands there.
     let mut distinct: Vec<Question> = Vec::new();
@@ -48,7 +49,8 @@ pub(crate) fn run(root: &Arc<Root>, request: Request, started: Instant) -> Respo
     for _ in 0..answers.len().min(MOST_THREADS) {
         let (queue, root, send) = (queue.clone(), root.clone(), send.clone());
         let work = move || {
-            while until.left().is_some() {
+            // What is begun in the last moment would "time out" without having had any time.
+            while until.left().is_some_and(|left| left > margin) {
                 let index = queue.1.fetch_add(1, Ordering::Relaxed);
                 let Some(question) = queue.0.get(index) else {
                     return;

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::linux::fs::MetadataExt as _;
+use std::sync::PoisonError;
 
 use netcheck_probe::{Snapshot, Socket};
 
+use super::connect::CONNECTING;
 use super::files::Root;
 use super::time::Until;
 use super::{link, owner, parse, socket};
@@ -54,12 +56,11 @@ pub(crate) fn snapshot(root: &Root, until: Until) -> Snapshot {
 fn sockets(namespace: Option<u64>, until: Until) -> Result<Vec<Socket>, String> {
     let mut sockets = socket::listeners(0)
         .map_err(|error| format!("asking for the listening TCP sockets: {error}"))?;
-    sockets.extend(
-        socket::receivers().map_err(|error| format!("asking for the UDP sockets: {error}"))?,
-    );
-    // Between its making and its connect(2), a UDP socket of another question looks like a server.
-    let ours = owner::our_own();
-    sockets.retain(|socket| !ours.contains(&socket.inode));
+    let receivers = {
+        let _guard = CONNECTING.write().unwrap_or_else(PoisonError::into_inner);
+        socket::receivers()
+    };
+    sockets.extend(receivers.map_err(|error| format!("asking for the UDP sockets: {error}"))?);
     if let Some(namespace) = namespace {
         owner::fill(&mut sockets, namespace, until);
     }

@@ -1,0 +1,251 @@
+//! One diagnosis from the flags to the report, and the clean-up command.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use netcheck_diagnose::clean::clean;
+use netcheck_diagnose::evidence::{Evidence, SCHEMA_VERSION};
+use netcheck_diagnose::render::{self, Style};
+use netcheck_diagnose::report::Report;
+use netcheck_engine::{Client, Deadline, Error, Options, Run};
+use tokio::runtime::Runtime;
+
+use crate::args::{CheckArgs, Format};
+use crate::interrupt::{Signals, Stop};
+use crate::progress::Progress;
+use crate::words::Globals;
+use crate::{connection, exit, terminal};
+
+/// How long an interrupted run may take to remove its helpers; they end by themselves too.
+const CLEAN_UP: Duration = Duration::from_millis(1500);
+
+/// How long `cleanup` waits for the engine.
+const CLEANUP_COMMAND: Duration = Duration::from_secs(60);
+
+/// The largest evidence file that is read, in bytes: an engine with 2,000 containers makes 20 MiB.
+const LARGEST_EVIDENCE: u64 = 256 * 1024 * 1024;
+
+/// Why there is no report.
+enum Failure {
+    /// A message, and what to do next.
+    Message(String, Option<String>),
+    /// Told to stop.
+    Stopped(Stop),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Message(error.to_string(), error.advice())
+    }
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self::Message(message, None)
+    }
+}
+
+/// A runtime for one thread: the work is waiting, not computing.
+pub(crate) fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))
+}
+
+/// Writes a message to standard error; nothing can be done if that is closed.
+pub(crate) fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+fn fail(failure: Failure) -> ExitCode {
+    match failure {
+        Failure::Message(message, advice) => {
+            say(&clean(&message));
+            if let Some(advice) = advice {
+                say(&clean(&advice));
+            }
+            ExitCode::from(exit::CANNOT_RUN)
+        }
+        Failure::Stopped(stop) => ExitCode::from(stop.code()),
+    }
+}
+
+/// Diagnoses a container, or saved evidence.
+pub(crate) fn main(args: &CheckArgs, globals: &Globals) -> ExitCode {
+    let evidence = match &args.evidence {
+        Some(file) => read_evidence(file).map_err(Failure::from),
+        None => collect(args, globals),
+    };
+    let done = evidence.and_then(|evidence| {
+        if let Some(file) = &args.save_evidence {
+            save_evidence(&evidence, file)?;
+        }
+        let report = netcheck_diagnose::diagnose(&evidence)?;
+        write_report(&report, args)?;
+        Ok(report.outcome)
+    });
+    match done {
+        Ok(outcome) => ExitCode::from(exit::of(outcome)),
+        Err(failure) => fail(failure),
+    }
+}
+
+fn collect(args: &CheckArgs, globals: &Globals) -> Result<Evidence, Failure> {
+    let host = connection::host(globals)?;
+    let options = Options {
+        container: args.container.clone().unwrap_or_default(),
+        probe: args.probe(),
+        outbound: args.outbound.clone(),
+    };
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let deadline = Deadline::after(args.timeout);
+        let mut signals = Signals::new()
+            .await
+            .map_err(|error| format!("cannot listen for signals: {error}"))?;
+        let progress = Progress::default();
+        let told = progress.clone();
+        let run = Run::new(reaper());
+        let pinned = std::env::var("DOCKER_API_VERSION").ok();
+        let mut connected = None;
+        let work = async {
+            let client = Client::connect(&host, pinned.as_deref(), deadline).await?;
+            let client = connected.insert(client);
+            netcheck_engine::gather(client, &options, &run, deadline, &|doing| told.say(doing)).await
+        };
+        let evidence = tokio::select! {
+            evidence = progress.during(work) => Ok(evidence?),
+            stop = signals.stop() => Err(Failure::Stopped(stop)),
+        };
+        if let (Err(_), Some(client), true) = (&evidence, &connected, run.made_helpers()) {
+            tokio::select! {
+                // What cannot be removed now ends by itself, and the reaper looks again.
+                _ = run.clean_up(client, Deadline::after(CLEAN_UP)) => {}
+                _ = signals.stop() => {}
+            }
+        } else {
+            run.finish();
+        }
+        evidence
+    });
+    // A call to the engine that hangs must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// This program again, as the reaper.
+fn reaper() -> Option<Vec<std::ffi::OsString>> {
+    let program = std::env::current_exe().ok()?;
+    Some(vec![program.into(), crate::REAP.into()])
+}
+
+fn read_evidence(file: &Path) -> Result<Evidence, String> {
+    let shown = file.display();
+    let size = fs::metadata(file)
+        .map_err(|error| format!("cannot read the evidence {shown}: {error}"))?
+        .len();
+    if size > LARGEST_EVIDENCE {
+        return Err(format!("cannot read the evidence {shown}: it is larger than 256 MiB"));
+    }
+    let text = fs::read(file).map_err(|error| format!("cannot read the evidence {shown}: {error}"))?;
+    // The version first: a newer layout would only give a puzzling message.
+    let version = serde_json::from_slice::<serde_json::Value>(&text)
+        .map_err(|error| format!("cannot read the evidence {shown}: it is not JSON: {error}"))?
+        .get("schema_version")
+        .and_then(serde_json::Value::as_u64);
+    match version {
+        Some(version) if version == u64::from(SCHEMA_VERSION) => {}
+        Some(version) => {
+            return Err(format!(
+                "cannot read the evidence {shown}: it has version {version} of the layout, and this \
+                 tool knows {SCHEMA_VERSION}"
+            ));
+        }
+        None => return Err(format!("cannot read the evidence {shown}: it is no netcheck evidence")),
+    }
+    serde_json::from_slice(&text).map_err(|error| format!("cannot read the evidence {shown}: {error}"))
+}
+
+fn save_evidence(evidence: &Evidence, file: &Path) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| {
+        format!("cannot write the evidence to {}: {error}", file.display())
+    };
+    let mut text = serde_json::to_vec_pretty(evidence).map_err(|error| failed(&error))?;
+    text.push(b'\n');
+    fs::write(file, text).map_err(|error| failed(&error))
+}
+
+fn write_report(report: &Report, args: &CheckArgs) -> Result<(), String> {
+    match &args.output {
+        Some(file) => {
+            let failed =
+                |error: io::Error| format!("cannot write the report to {}: {error}", file.display());
+            let mut out = io::BufWriter::new(File::create(file).map_err(failed)?);
+            let style = style(args, false);
+            render(report, args.format, &style, &mut out)
+                .and_then(|()| out.flush())
+                .map_err(failed)
+        }
+        None => {
+            let style = style(args, terminal::color(args.color));
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            match render(report, args.format, &style, &mut out).and_then(|()| out.flush()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    Err(format!("cannot write the report: {error}"))
+                }
+                // A reader that has seen enough is no error.
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+fn style(args: &CheckArgs, color: bool) -> Style {
+    Style {
+        color,
+        width: terminal::width(),
+        verbose: args.verbose,
+        quiet: args.quiet,
+        unicode: terminal::unicode(),
+    }
+}
+
+fn render(report: &Report, format: Format, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    match format {
+        Format::Text => render::text::write(report, style, out),
+        Format::Json => render::json::write(report, out),
+        Format::Markdown => render::markdown::write(report, out),
+    }
+}
+
+/// Removes what carries our label.
+pub(crate) fn cleanup(globals: &Globals) -> ExitCode {
+    let work = || -> Result<netcheck_engine::Cleaned, Failure> {
+        let host = connection::host(globals)?;
+        let deadline = Deadline::after(CLEANUP_COMMAND);
+        Ok(runtime()?.block_on(async {
+            let client = Client::connect(&host, None, deadline).await?;
+            netcheck_engine::cleanup(&client, deadline).await
+        })?)
+    };
+    match work() {
+        Ok(cleaned) => {
+            let mut lines = String::new();
+            for name in &cleaned.containers {
+                lines.push_str(&format!("removed container {}\n", clean(name)));
+            }
+            for name in &cleaned.images {
+                lines.push_str(&format!("removed image {}\n", clean(name)));
+            }
+            if lines.is_empty() {
+                lines.push_str("nothing to remove\n");
+            }
+            crate::args::print(&lines)
+        }
+        Err(failure) => fail(failure),
+    }
+}

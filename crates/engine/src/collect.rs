@@ -1,0 +1,248 @@
+//! What the Engine API says, gathered at once: engine, networks, containers, and the details of
+//! those that matter. One refused call does not end the run; it becomes a fact that failed.
+
+use bollard::models::{ContainerInspectResponse, SystemInfo};
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions};
+use futures_util::stream::{self, StreamExt};
+use netcheck_diagnose::clean::clean;
+use netcheck_diagnose::evidence::{Container, Engine, Fact, Network};
+
+use crate::client::{Client, status_of};
+use crate::convert;
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::image::LABEL_ROLE;
+
+/// Up to this many containers all are inspected: a call takes one or two milliseconds, and any of
+/// them may name the subject. With more only its neighbours are, at most as many.
+const MOST_INSPECTED: usize = 100;
+
+/// Calls under way at once.
+const AT_ONCE: usize = 16;
+
+/// What the API said.
+pub(crate) struct Collected {
+    pub(crate) subject: String,
+    pub(crate) engine: Fact<Engine>,
+    pub(crate) networks: Fact<Vec<Network>>,
+    pub(crate) containers: Vec<Container>,
+}
+
+pub(crate) async fn collect(client: &Client, wanted: &str, deadline: Deadline) -> Result<Collected> {
+    let docker = &client.docker;
+    let options = ListContainersOptionsBuilder::new().all(true).build();
+    let (list, networks, info) = tokio::join!(
+        client.call(deadline, "listing the containers", docker.list_containers(Some(options))),
+        client.call(deadline, "listing the networks", docker.list_networks(None::<ListNetworksOptions>)),
+        client.call(deadline, "asking for its settings", docker.info()),
+    );
+    let list = list?;
+    let networks: Result<Vec<Network>, String> = networks
+        .map(|list| list.into_iter().filter_map(convert::network).collect())
+        .map_err(|error| error.to_string());
+    let known_networks = networks.as_deref().unwrap_or_default();
+    let mut containers: Vec<Container> = list
+        .into_iter()
+        // Our own helpers, of this or another run, are nobody's business.
+        .filter(|summary| {
+            !summary
+                .labels
+                .as_ref()
+                .is_some_and(|labels| labels.contains_key(LABEL_ROLE))
+        })
+        .filter_map(|summary| convert::listed(summary, known_networks))
+        .collect();
+    containers.sort_by(|a, b| a.name.cmp(&b.name));
+    let subject = find(&containers, wanted)?;
+    let info: Option<SystemInfo> = info.ok();
+    let inspected = inspect(client, &containers, &subject, deadline).await;
+    let mut subject_error = None;
+    for (id, result) in inspected {
+        let Some(at) = containers.iter().position(|container| container.id == id) else {
+            continue;
+        };
+        match result {
+            Ok((inspect, image)) => {
+                let log_driver = info.as_ref().and_then(|info| info.logging_driver.as_deref());
+                if let Some(container) =
+                    convert::inspected(inspect, image.as_ref(), known_networks, log_driver)
+                {
+                    containers[at] = container;
+                }
+            }
+            Err(error) if id == subject => subject_error = Some(error),
+            // Removed since it was listed.
+            Err(Error::Vanished { .. }) => {
+                containers.remove(at);
+            }
+            Err(error) => containers[at].detail = Fact::Failed(error.to_string()),
+        }
+    }
+    if let Some(error) = subject_error {
+        return Err(error);
+    }
+    Ok(Collected {
+        subject,
+        engine: Fact::Known(convert::engine(client, info.as_ref())),
+        networks: networks.into(),
+        containers,
+    })
+}
+
+type Inspected = (ContainerInspectResponse, Option<bollard::models::ImageInspect>);
+
+async fn inspect(
+    client: &Client,
+    containers: &[Container],
+    subject: &str,
+    deadline: Deadline,
+) -> Vec<(String, Result<Inspected>)> {
+    let near = |container: &Container| {
+        let own = containers.iter().find(|other| other.id == subject);
+        container.id == subject
+            || own.is_some_and(|own| {
+                own.endpoints
+                    .iter()
+                    .any(|endpoint| container.endpoint(&endpoint.network_id).is_some())
+            })
+    };
+    let few = containers.len() <= MOST_INSPECTED;
+    let mut chosen: Vec<_> = containers
+        .iter()
+        .filter(|container| few || near(container))
+        .map(|container| (container.id != subject, container))
+        .collect();
+    // The subject first, so that it is never the one that is left out.
+    chosen.sort_by_key(|(other, _)| *other);
+    chosen.truncate(MOST_INSPECTED);
+    stream::iter(chosen)
+        .map(|(_, container)| async move {
+            (container.id.clone(), inspect_one(client, container, deadline).await)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await
+}
+
+/// One container, and its image, without which nothing tells the image's settings from its own.
+async fn inspect_one(client: &Client, container: &Container, deadline: Deadline) -> Result<Inspected> {
+    let doing = format!("inspecting `{}`", clean(&container.name));
+    let call = async {
+        match client.docker.inspect_container(&container.id, None).await {
+            Err(error) if status_of(&error) == Some(404) => Ok(None),
+            other => other.map(Some),
+        }
+    };
+    let inspect = client.call(deadline, &doing, call).await?.ok_or_else(|| Error::Vanished {
+        name: clean(&container.name),
+    })?;
+    let image = match &inspect.image {
+        Some(id) => {
+            let doing = "inspecting an image";
+            client
+                .call(deadline, doing, client.docker.inspect_image(id))
+                .await
+                .ok()
+        }
+        None => None,
+    };
+    Ok((inspect, image))
+}
+
+/// The subject again, as it is now.
+pub(crate) async fn look_again(
+    client: &Client,
+    container: &Container,
+    networks: &[Network],
+    deadline: Deadline,
+) -> Result<Option<Container>> {
+    let (inspect, image) = inspect_one(client, container, deadline).await?;
+    Ok(convert::inspected(inspect, image.as_ref(), networks, None))
+}
+
+/// The full id of the container that a user means by a name, an id or the beginning of an id.
+fn find(containers: &[Container], wanted: &str) -> Result<String> {
+    let name = wanted.trim_start_matches('/');
+    if let Some(exact) = containers
+        .iter()
+        .find(|container| container.name == name || container.id == name)
+    {
+        return Ok(exact.id.clone());
+    }
+    let is_prefix = !name.is_empty() && name.chars().all(|c| c.is_ascii_hexdigit());
+    let matches: Vec<_> = containers
+        .iter()
+        .filter(|container| is_prefix && container.id.starts_with(&name.to_ascii_lowercase()))
+        .collect();
+    match matches.as_slice() {
+        [one] => Ok(one.id.clone()),
+        [] => Err(Error::NoSuchContainer {
+            name: clean(wanted),
+            close: close_names(containers, name),
+        }),
+        many => Err(Error::AmbiguousContainer {
+            prefix: clean(wanted),
+            matches: many
+                .iter()
+                .map(|container| {
+                    let id = container.id.get(..12).unwrap_or(&container.id);
+                    format!("{} ({id})", clean(&container.name))
+                })
+                .collect(),
+        }),
+    }
+}
+
+/// Names that are a few slips of the fingers away, or hold what was typed; the closest first.
+fn close_names(containers: &[Container], name: &str) -> Vec<String> {
+    if name.trim().is_empty() || name.len() > 128 {
+        return Vec::new();
+    }
+    let typed = name.to_ascii_lowercase();
+    let mut close: Vec<(usize, String)> = containers
+        .iter()
+        .filter_map(|container| {
+            let known = container.name.to_ascii_lowercase();
+            let distance = edit_distance(&typed, &known);
+            let near = distance <= (typed.chars().count() / 3).max(1);
+            let inside = typed.len() >= 2 && (known.contains(&typed) || typed.contains(&known));
+            let service = container
+                .compose
+                .get("service")
+                .is_some_and(|service| service.eq_ignore_ascii_case(&typed));
+            (near || inside || service).then(|| (distance, clean(&container.name)))
+        })
+        .collect();
+    close.sort();
+    close.truncate(3);
+    close.into_iter().map(|(_, name)| name).collect()
+}
+
+/// Levenshtein's distance in characters.
+fn edit_distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().take(128).collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().take(128).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_the_slips_of_the_fingers() {
+        assert_eq!(edit_distance("mysql", "mysql"), 0);
+        assert_eq!(edit_distance("mysqldb", "mysql-db"), 1);
+        assert_eq!(edit_distance("", "db"), 2);
+        assert_eq!(edit_distance("größe", "grösse"), 2);
+    }
+}

@@ -1,0 +1,315 @@
+//! What `docker run` would have to say to make the same container again.
+//!
+//! A setting that no flag here expresses is named as such, so that no command is printed that would
+//! silently lose it. Secrets on the command line make it unreproducible too: they are not kept.
+
+use bollard::models::{
+    ContainerConfig, ContainerInspectResponse, HealthConfig, HostConfig, ImageConfig, ImageInspect,
+    MountPoint, RestartPolicyNameEnum,
+};
+use netcheck_diagnose::evidence::Mount;
+use netcheck_diagnose::recreate::Run;
+use netcheck_diagnose::redact;
+
+/// The default size of /dev/shm, in bytes (64 MiB, docker-run(1)).
+const DEFAULT_SHM: i64 = 64 * 1024 * 1024;
+
+pub(super) fn run(
+    inspect: &ContainerInspectResponse,
+    image: Option<&ImageInspect>,
+    log_driver: Option<&str>,
+) -> Run {
+    let empty_config = ContainerConfig::default();
+    let empty_host = HostConfig::default();
+    let empty_image = ImageConfig::default();
+    let config = inspect.config.as_ref().unwrap_or(&empty_config);
+    let host = inspect.host_config.as_ref().unwrap_or(&empty_host);
+    let made_of = image
+        .and_then(|image| image.config.as_ref())
+        .unwrap_or(&empty_image);
+    let mut words = Words::default();
+    process(config, made_of, &mut words);
+    host_settings(host, log_driver, &mut words);
+    labels(config, made_of, &mut words);
+    let entrypoint = config.entrypoint.clone().unwrap_or_default();
+    let command = config.cmd.clone().unwrap_or_default();
+    let same_entrypoint = entrypoint == made_of.entrypoint.clone().unwrap_or_default();
+    let same_command = same_entrypoint && command == made_of.cmd.clone().unwrap_or_default();
+    let (shown_entrypoint, masked_entrypoint) = redact::arguments(&entrypoint);
+    let (shown_command, masked_command) = redact::arguments(&command);
+    if (masked_entrypoint && !same_entrypoint) || (masked_command && !same_command) {
+        words.cannot("secrets on its command line");
+    }
+    let own_env: Vec<&String> = config
+        .env
+        .iter()
+        .flatten()
+        .filter(|line| !made_of.env.iter().flatten().any(|theirs| theirs == *line))
+        .collect();
+    if own_env.iter().any(|line| line.contains('\n')) {
+        words.cannot("an environment variable of several lines");
+    }
+    let short_id = inspect.id.as_deref().and_then(|id| id.get(..12));
+    let hostname = config
+        .hostname
+        .clone()
+        .filter(|name| !name.is_empty() && Some(name.as_str()) != short_id)
+        .filter(|_| host.network_mode.as_deref() != Some("host"));
+    Run {
+        entrypoint: (!same_entrypoint && !entrypoint.is_empty()).then_some(shown_entrypoint),
+        command: if same_command { Vec::new() } else { shown_command },
+        env_names: own_env
+            .iter()
+            .filter_map(|line| Some(line.split_once('=')?.0.to_owned()))
+            .collect(),
+        mounts: inspect.mounts.iter().flatten().filter_map(mount).collect(),
+        auto_remove: host.auto_remove.unwrap_or_default(),
+        hostname,
+        flags: words.flags,
+        unreproducible: words.unreproducible,
+    }
+}
+
+#[derive(Default)]
+struct Words {
+    flags: Vec<String>,
+    unreproducible: Vec<String>,
+}
+
+impl Words {
+    fn flag(&mut self, name: &str, value: impl ToString) {
+        self.flags.push(name.to_owned());
+        self.flags.push(value.to_string());
+    }
+
+    fn each(&mut self, name: &str, values: Option<&Vec<String>>) {
+        for value in values.into_iter().flatten() {
+            self.flag(name, value);
+        }
+    }
+
+    fn switch(&mut self, name: &str, on: Option<bool>) {
+        if on == Some(true) {
+            self.flags.push(name.to_owned());
+        }
+    }
+
+    fn cannot(&mut self, what: &str) {
+        self.unreproducible.push(what.to_owned());
+    }
+
+    fn cannot_if(&mut self, condition: bool, what: &str) {
+        if condition {
+            self.cannot(what);
+        }
+    }
+}
+
+/// The words that are there and not empty.
+fn set(value: Option<&String>) -> Option<&String> {
+    value.filter(|value| !value.is_empty())
+}
+
+fn process(config: &ContainerConfig, image: &ImageConfig, words: &mut Words) {
+    let differs = |ours: Option<&String>, theirs: Option<&String>| {
+        set(ours).filter(|ours| Some(*ours) != theirs).cloned()
+    };
+    if let Some(user) = differs(config.user.as_ref(), image.user.as_ref()) {
+        words.flag("--user", user);
+    }
+    if let Some(dir) = differs(config.working_dir.as_ref(), image.working_dir.as_ref()) {
+        words.flag("--workdir", dir);
+    }
+    if let Some(signal) = differs(config.stop_signal.as_ref(), image.stop_signal.as_ref()) {
+        words.flag("--stop-signal", signal);
+    }
+    if let Some(timeout) = config.stop_timeout {
+        words.flag("--stop-timeout", timeout);
+    }
+    words.switch("-t", config.tty);
+    words.switch("-i", config.open_stdin);
+    if let Some(domain) = set(config.domainname.as_ref()) {
+        words.flag("--domainname", domain);
+    }
+    if config.healthcheck != image.healthcheck
+        && let Some(check) = &config.healthcheck
+    {
+        health(check, words);
+    }
+    for port in config.exposed_ports.iter().flatten() {
+        if !image.exposed_ports.iter().flatten().any(|theirs| theirs == port) {
+            words.flag("--expose", port);
+        }
+    }
+}
+
+fn health(check: &HealthConfig, words: &mut Words) {
+    let test = check.test.clone().unwrap_or_default();
+    let (shown, masked) = redact::arguments(&test);
+    words.cannot_if(masked, "secrets in its health check");
+    match shown.split_first() {
+        Some((kind, [command])) if kind == "CMD-SHELL" => words.flag("--health-cmd", command),
+        Some((kind, [])) if kind == "NONE" => words.flags.push("--no-healthcheck".into()),
+        None => {}
+        Some(_) => words.cannot("a health check in exec form"),
+    }
+    let times = [
+        ("--health-interval", check.interval),
+        ("--health-timeout", check.timeout),
+        ("--health-start-period", check.start_period),
+    ];
+    for (name, nanoseconds) in times {
+        if let Some(nanoseconds) = nanoseconds.filter(|value| *value > 0) {
+            words.flag(name, format!("{}ms", nanoseconds / 1_000_000));
+        }
+    }
+    if let Some(retries) = check.retries.filter(|value| *value > 0) {
+        words.flag("--health-retries", retries);
+    }
+}
+
+fn host_settings(host: &HostConfig, log_driver: Option<&str>, words: &mut Words) {
+    if let Some(policy) = &host.restart_policy {
+        match (policy.name, policy.maximum_retry_count) {
+            (Some(RestartPolicyNameEnum::ON_FAILURE), Some(times)) if times > 0 => {
+                words.flag("--restart", format!("on-failure:{times}"));
+            }
+            (None | Some(RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO), _) => {}
+            (Some(name), _) => words.flag("--restart", name),
+        }
+    }
+    words.switch("--privileged", host.privileged);
+    words.switch("--read-only", host.readonly_rootfs);
+    words.switch("--init", host.init);
+    words.switch("--oom-kill-disable", host.oom_kill_disable);
+    words.each("--cap-add", host.cap_add.as_ref());
+    words.each("--cap-drop", host.cap_drop.as_ref());
+    words.each("--group-add", host.group_add.as_ref());
+    words.each("--device-cgroup-rule", host.device_cgroup_rules.as_ref());
+    for option in host.security_opt.iter().flatten() {
+        // The client reads a seccomp file and sends its content: the path is not known any more.
+        if option.starts_with("seccomp={") {
+            words.cannot("a seccomp profile of its own");
+        } else if !(host.privileged == Some(true) && option == "label=disable") {
+            words.flag("--security-opt", option);
+        }
+    }
+    let numbers = [
+        ("--memory", host.memory),
+        ("--memory-reservation", host.memory_reservation),
+        ("--memory-swap", host.memory_swap),
+        ("--cpu-shares", host.cpu_shares),
+        ("--cpu-period", host.cpu_period),
+        ("--cpu-quota", host.cpu_quota),
+        ("--pids-limit", host.pids_limit),
+        ("--oom-score-adj", host.oom_score_adj),
+    ];
+    for (name, value) in numbers {
+        if let Some(value) = value.filter(|value| *value != 0) {
+            words.flag(name, value);
+        }
+    }
+    if let Some(cpus) = host.nano_cpus.filter(|value| *value > 0) {
+        words.flag("--cpus", format!("{}.{:09}", cpus / 1_000_000_000, cpus % 1_000_000_000));
+    }
+    if let Some(size) = host.shm_size.filter(|size| *size > 0 && *size != DEFAULT_SHM) {
+        words.flag("--shm-size", size);
+    }
+    for limit in host.ulimits.iter().flatten() {
+        if let (Some(name), Some(soft), Some(hard)) = (&limit.name, limit.soft, limit.hard) {
+            words.flag("--ulimit", format!("{name}={soft}:{hard}"));
+        }
+    }
+    for (path, options) in host.tmpfs.iter().flatten() {
+        let options = if options.is_empty() { String::new() } else { format!(":{options}") };
+        words.flag("--tmpfs", format!("{path}{options}"));
+    }
+    for device in host.devices.iter().flatten() {
+        if let (Some(outside), Some(inside)) = (&device.path_on_host, &device.path_in_container) {
+            let rights = device.cgroup_permissions.as_deref().unwrap_or("rwm");
+            words.flag("--device", format!("{outside}:{inside}:{rights}"));
+        }
+    }
+    let named = [
+        ("--cpuset-cpus", &host.cpuset_cpus),
+        ("--cpuset-mems", &host.cpuset_mems),
+        ("--cgroup-parent", &host.cgroup_parent),
+        ("--uts", &host.uts_mode),
+        ("--pid", &host.pid_mode),
+        ("--userns", &host.userns_mode),
+        ("--volume-driver", &host.volume_driver),
+    ];
+    for (name, value) in named {
+        if let Some(value) = set(value.as_ref()) {
+            words.flag(name, value);
+        }
+    }
+    if let Some(mode) = set(host.ipc_mode.as_ref())
+        && !matches!(mode.as_str(), "private" | "shareable")
+    {
+        words.flag("--ipc", mode);
+    }
+    if let Some(runtime) = set(host.runtime.as_ref())
+        && !matches!(runtime.as_str(), "runc" | "io.containerd.runc.v2" | "crun" | "oci")
+    {
+        words.flag("--runtime", runtime);
+    }
+    if let Some(log) = &host.log_config
+        && let Some(driver) = set(log.typ.as_ref())
+        && (Some(driver.as_str()) != log_driver || log.config.iter().flatten().next().is_some())
+    {
+        words.flag("--log-driver", driver);
+        for (name, value) in log.config.iter().flatten() {
+            words.cannot_if(redact::is_secret_name(name), "a secret log option");
+            words.flag("--log-opt", format!("{name}={value}"));
+        }
+    }
+    let some = |list: Option<usize>| list.is_some_and(|count| count > 0);
+    words.cannot_if(some(host.links.as_ref().map(Vec::len)), "--link");
+    words.cannot_if(some(host.device_requests.as_ref().map(Vec::len)), "--gpus");
+    words.cannot_if(some(host.storage_opt.as_ref().map(|options| options.len())), "--storage-opt");
+    words.cannot_if(
+        [
+            &host.blkio_weight_device.as_ref().map(Vec::len),
+            &host.blkio_device_read_bps.as_ref().map(Vec::len),
+            &host.blkio_device_write_bps.as_ref().map(Vec::len),
+            &host.blkio_device_read_iops.as_ref().map(Vec::len),
+            &host.blkio_device_write_iops.as_ref().map(Vec::len),
+        ]
+        .into_iter()
+        .any(|count| some(*count)),
+        "block device limits",
+    );
+}
+
+fn labels(config: &ContainerConfig, image: &ImageConfig, words: &mut Words) {
+    let mut own: Vec<_> = config
+        .labels
+        .iter()
+        .flatten()
+        .filter(|(name, value)| {
+            image.labels.as_ref().and_then(|theirs| theirs.get(*name)) != Some(value)
+        })
+        .collect();
+    own.sort();
+    for (name, value) in own {
+        if redact::is_secret_name(name) || redact::text(value) != *value {
+            words.cannot("a label that may hold a secret");
+        } else {
+            words.flag("--label", format!("{name}={value}"));
+        }
+    }
+}
+
+fn mount(mount: &MountPoint) -> Option<Mount> {
+    let source = match mount.typ.as_deref() {
+        Some("volume") => mount.name.clone()?,
+        Some("bind") => mount.source.clone()?,
+        _ => return None,
+    };
+    Some(Mount {
+        source,
+        target: mount.destination.clone()?,
+        read_only: mount.rw == Some(false),
+    })
+}

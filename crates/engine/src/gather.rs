@@ -1,0 +1,146 @@
+//! One run: what the Engine API says, the first look from inside, the second, and the evidence.
+//! It keeps its promise of time whatever hangs: what was not finished is unknown, not "no".
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use netcheck_diagnose::evidence::{Evidence, SCHEMA_VERSION, Viewpoint, Visit};
+use netcheck_diagnose::plan;
+use netcheck_diagnose::request::{Outbound, Request};
+
+use crate::client::Client;
+use crate::collect::{self, Collected, collect};
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::helper::Run;
+use crate::visits::Visits;
+
+/// How to look from inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeMode {
+    /// The fastest way that works, viewpoint by viewpoint.
+    Auto,
+    /// Only by helper containers.
+    Helper,
+    /// Only by entering namespaces from this process.
+    Netns,
+    /// Not at all: the Engine API alone.
+    None,
+}
+
+/// What to find out.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name, id, or the beginning of an id.
+    pub container: String,
+    /// How to look from inside.
+    pub probe: ProbeMode,
+    /// A place outside that packets may go to.
+    pub outbound: Option<Outbound>,
+}
+
+/// Told what is being done, before it is done.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// The last part of the time, kept for putting the report together and for slow machines.
+const RESERVE: Duration = Duration::from_millis(100);
+
+/// Finds out what there is to know about one container.
+///
+/// # Errors
+///
+/// The container is not there, or the engine does not answer. Anything less is a fact that failed.
+pub async fn gather(
+    client: &Client,
+    options: &Options,
+    run: &Run,
+    deadline: Deadline,
+    progress: Progress<'_>,
+) -> Result<Evidence> {
+    let deadline = deadline.earlier(RESERVE);
+    progress("asking the Docker Engine");
+    let Collected {
+        subject,
+        engine,
+        networks,
+        containers,
+    } = collect(client, &options.container, deadline).await?;
+    let mut evidence = Evidence {
+        schema_version: SCHEMA_VERSION,
+        collected_by: concat!("docker-netcheck ", env!("CARGO_PKG_VERSION")).to_owned(),
+        collected_at: now(),
+        request: Request {
+            container: subject,
+            outbound: options.outbound.clone(),
+        },
+        engine,
+        networks,
+        containers,
+        visits: Vec::new(),
+        missed: Vec::new(),
+    };
+    if options.probe == ProbeMode::None {
+        for viewpoint in plan::first(&evidence).into_keys() {
+            evidence.missed.push((viewpoint, "--probe none was given".into()));
+        }
+        return Ok(evidence);
+    }
+    let mut visits = Visits::new(client, run, options.probe);
+    progress("looking from inside");
+    let first = plan::first(&evidence);
+    let seen = visits.carry_out(first, &evidence.containers, deadline).await;
+    add(&mut evidence, seen);
+    check_subject(client, &mut evidence, deadline).await?;
+    progress("looking closer");
+    let second = plan::second(&evidence);
+    let seen = visits.carry_out(second, &evidence.containers, deadline).await;
+    add(&mut evidence, seen);
+    Ok(evidence)
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Adds the answers of a round. A viewpoint whose second round failed keeps its first answers.
+fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>) {
+    for (viewpoint, result) in seen {
+        let known = evidence.visits.iter_mut().find(|visit| visit.from == viewpoint);
+        match (known, result) {
+            (Some(known), Ok(visit)) => {
+                known.took_ms = visit.took_ms;
+                known.answers.extend(visit.answers);
+            }
+            (None, Ok(visit)) => evidence.visits.push(visit),
+            (_, Err(reason)) => evidence.missed.push((viewpoint, reason)),
+        }
+    }
+}
+
+/// A look that failed may mean that the container ended or was removed meanwhile: then that is the
+/// story.
+async fn check_subject(client: &Client, evidence: &mut Evidence, deadline: Deadline) -> Result<()> {
+    let viewpoint = Viewpoint::Container(evidence.request.container.clone());
+    if !evidence.missed.iter().any(|(missed, _)| *missed == viewpoint) {
+        return Ok(());
+    }
+    let networks = evidence.networks.known().cloned().unwrap_or_default();
+    let Some(container) = evidence
+        .containers
+        .iter_mut()
+        .find(|container| container.id == evidence.request.container)
+    else {
+        return Ok(());
+    };
+    match collect::look_again(client, container, &networks, deadline).await {
+        Err(error @ Error::Vanished { .. }) => Err(error),
+        // What was known before stays: it is not contradicted.
+        Err(_) | Ok(None) => Ok(()),
+        Ok(Some(again)) => {
+            if again.status != container.status {
+                *container = again;
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The helper's image: one static program, made here and handed to the engine without a registry,
+//! once per version; and its removal.
+
+use std::collections::HashMap;
+
+use bollard::body_full;
+use bollard::query_parameters::{
+    ImportImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
+};
+use futures_util::StreamExt;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::client::{Client, status_of};
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+
+/// The label that everything of ours carries; its value is `helper` or `image`.
+pub const LABEL_ROLE: &str = "io.netcheck.role";
+
+const REPOSITORY: &str = "netcheck-probe";
+
+/// The probe as an image: tag and archive (the format of `docker save`).
+pub(crate) struct ProbeImage {
+    pub(crate) tag: String,
+    architecture: String,
+    program: &'static [u8],
+}
+
+impl ProbeImage {
+    /// For an engine of this architecture. The tag changes whenever the program does.
+    pub(crate) fn new(architecture: &str, program: &'static [u8]) -> Self {
+        let digest = hex(&Sha256::digest(program));
+        Self {
+            tag: format!("{REPOSITORY}:{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]),
+            architecture: architecture.to_owned(),
+            program,
+        }
+    }
+
+    /// Gives the image to the engine and removes those of other versions.
+    pub(crate) async fn load(&self, client: &Client, deadline: Deadline) -> Result<()> {
+        let doing = "loading the probe's image";
+        let archive = self.archive().map_err(|error| Error::Api {
+            doing: doing.into(),
+            why: error.to_string(),
+        })?;
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let load = async {
+            let mut progress = client
+                .docker
+                .import_image(options, body_full(archive.into()), None);
+            while let Some(step) = progress.next().await {
+                step?;
+            }
+            Ok(())
+        };
+        client.call(deadline, doing, load).await?;
+        self.remove_others(client, deadline).await;
+        Ok(())
+    }
+
+    /// Best effort: an image of an older version in use by another run stays until next time.
+    async fn remove_others(&self, client: &Client, deadline: Deadline) {
+        let Ok(images) = our_images(client, deadline).await else {
+            return;
+        };
+        for image in images.iter().filter(|image| !image.ends_with(&self.tag)) {
+            let options = RemoveImageOptionsBuilder::new().build();
+            let removal = client.docker.remove_image(image, Some(options), None);
+            let _ = client
+                .call(deadline, "removing an older image of the probe", removal)
+                .await;
+        }
+    }
+
+    fn archive(&self) -> std::io::Result<Vec<u8>> {
+        let layer = tar_of(&[("netcheck-probe", self.program, 0o755)])?;
+        let config = json!({
+            "architecture": self.architecture,
+            "os": "linux",
+            // Fixed, so that the same program is the same image everywhere.
+            "created": "2020-01-01T00:00:00Z",
+            "config": {
+                "Entrypoint": ["/netcheck-probe"],
+                "Labels": { LABEL_ROLE: "image" },
+            },
+            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&Sha256::digest(&layer)))] },
+            "history": [{ "created": "2020-01-01T00:00:00Z", "created_by": "docker-netcheck" }],
+        })
+        .to_string();
+        let config_name = format!("{}.json", hex(&Sha256::digest(config.as_bytes())));
+        let manifest = json!([{
+            "Config": config_name,
+            "RepoTags": [self.tag],
+            "Layers": ["layer.tar"],
+        }])
+        .to_string();
+        tar_of(&[
+            (&config_name, config.as_bytes(), 0o644),
+            ("layer.tar", &layer, 0o644),
+            ("manifest.json", manifest.as_bytes(), 0o644),
+        ])
+    }
+}
+
+fn tar_of(files: &[(&str, &[u8], u32)]) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content, mode) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        archive.append_data(&mut header, name, *content)?;
+    }
+    archive.into_inner()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn our_images(client: &Client, deadline: Deadline) -> Result<Vec<String>> {
+    let filters = HashMap::from([("label", vec![format!("{LABEL_ROLE}=image")])]);
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+    let images = client
+        .call(deadline, "listing our images", client.docker.list_images(Some(options)))
+        .await?;
+    Ok(images
+        .into_iter()
+        .flat_map(|image| {
+            if image.repo_tags.is_empty() {
+                vec![image.id]
+            } else {
+                image.repo_tags
+            }
+        })
+        .collect())
+}
+
+/// What [`cleanup`] removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Names of helper containers.
+    pub containers: Vec<String>,
+    /// Tags or ids of images.
+    pub images: Vec<String>,
+}
+
+/// Removes whatever carries our label: helper containers of any run, and the probe's images.
+///
+/// # Errors
+///
+/// The engine does not list or remove them; what was removed until then stays removed.
+pub async fn cleanup(client: &Client, deadline: Deadline) -> Result<Cleaned> {
+    let mut cleaned = Cleaned {
+        containers: remove_containers(client, &format!("{LABEL_ROLE}=helper"), deadline).await?,
+        images: Vec::new(),
+    };
+    for image in our_images(client, deadline).await? {
+        let options = RemoveImageOptionsBuilder::new().force(true).build();
+        let removal = client.docker.remove_image(&image, Some(options), None);
+        client
+            .call(deadline, "removing the probe's image", removal)
+            .await?;
+        cleaned.images.push(image);
+    }
+    Ok(cleaned)
+}
+
+/// Removes every container with this label, running or not; the names of those removed.
+pub(crate) async fn remove_containers(
+    client: &Client,
+    label: &str,
+    deadline: Deadline,
+) -> Result<Vec<String>> {
+    let filters = HashMap::from([("label", vec![label.to_owned()])]);
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let found = client
+        .call(
+            deadline,
+            "listing helper containers",
+            client.docker.list_containers(Some(options)),
+        )
+        .await?;
+    let mut removed = Vec::new();
+    for container in found {
+        let Some(id) = container.id else { continue };
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let call = async {
+            match client.docker.remove_container(&id, Some(options)).await {
+                // 404 and 409: it is gone, or going, by itself.
+                Err(error) if matches!(status_of(&error), Some(404 | 409)) => Ok(()),
+                other => other,
+            }
+        };
+        client
+            .call(deadline, "removing a helper container", call)
+            .await?;
+        let name = container.names.unwrap_or_default().into_iter().next();
+        removed.push(name.map_or(id, |name| name.trim_start_matches('/').to_owned()));
+    }
+    Ok(removed)
+}
