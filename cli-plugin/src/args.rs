@@ -49,7 +49,13 @@ pub(crate) struct CheckArgs {
     pub(crate) container: Option<String>,
     /// How to look from inside: auto, helper (a short-lived container), netns (root on the engine's
     /// machine), none (Engine API alone)
-    #[arg(long, value_enum, default_value = "auto", hide_possible_values = true, value_name = "MODE")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true,
+        value_name = "MODE"
+    )]
     probe: Probe,
     /// Time for the whole run, e.g. 5s, 500ms
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
@@ -58,7 +64,14 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_parser = outbound, value_name = "HOST[:PORT]")]
     pub(crate) outbound: Option<Outbound>,
     /// Format of the report: text, json or markdown
-    #[arg(long, short, value_enum, default_value = "text", hide_possible_values = true, value_name = "FORMAT")]
+    #[arg(
+        long,
+        short,
+        value_enum,
+        default_value = "text",
+        hide_possible_values = true,
+        value_name = "FORMAT"
+    )]
     pub(crate) format: Format,
     /// Write the report to this file
     #[arg(long, short, value_name = "FILE")]
@@ -70,7 +83,13 @@ pub(crate) struct CheckArgs {
     #[arg(long, short)]
     pub(crate) verbose: bool,
     /// When to use colour: auto, always or never
-    #[arg(long, value_enum, default_value = "auto", hide_possible_values = true, value_name = "WHEN")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true,
+        value_name = "WHEN"
+    )]
     pub(crate) color: Color,
     /// Also write the (redacted) evidence to this file
     #[arg(long, value_name = "FILE")]
@@ -172,7 +191,9 @@ fn outbound(text: &str) -> Result<Outbound, String> {
     let bare = bare.split(['/', '?', '#']).next().unwrap_or(bare);
     let bare = bare.rsplit_once('@').map_or(bare, |(_, host)| host);
     let (host, port) = if let Some(rest) = bare.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or("the `]` of the address is missing")?;
+        let (host, rest) = rest
+            .split_once(']')
+            .ok_or("the `]` of the address is missing")?;
         (host, rest.strip_prefix(':'))
     } else if bare.matches(':').count() > 1 {
         (bare, None)
@@ -227,10 +248,10 @@ pub(crate) fn main(words: Words) -> ExitCode {
         Some(Command::Explain { code }) => explain::main(code.as_deref()),
         Some(Command::Cleanup) => check::cleanup(&globals),
         Some(Command::Version) => version(),
-        Some(Command::Help { command: None }) => {
-            print(&command.render_help().to_string())
-        }
-        Some(Command::Help { command: Some(name) }) => match command.find_subcommand_mut(&name) {
+        Some(Command::Help { command: None }) => print(&command.render_help().to_string()),
+        Some(Command::Help {
+            command: Some(name),
+        }) => match command.find_subcommand_mut(&name) {
             Some(found) => print(&found.render_help().to_string()),
             None => usage_error(&format!("unknown command: {name}")),
         },
@@ -319,7 +340,10 @@ mod tests {
     fn places_outside_are_read_as_people_write_them() {
         let read = |text| outbound(text).map(|place| (place.host, place.port));
         assert_eq!(read("example.com"), Ok(("example.com".into(), 443)));
-        assert_eq!(read("http://u:p@example.com/x?y"), Ok(("example.com".into(), 80)));
+        assert_eq!(
+            read("http://u:p@example.com/x?y"),
+            Ok(("example.com".into(), 80))
+        );
         assert_eq!(read("example.com:8080"), Ok(("example.com".into(), 8080)));
         assert_eq!(read("[2001:db8::1]:53"), Ok(("2001:db8::1".into(), 53)));
         for wrong in ["", ":80", "a:0", "a:70000", "a:b", "a b", "[::1", "a\u{1b}"] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use netcheck_diagnose::clean::clean;
 use netcheck_diagnose::evidence::{Evidence, SCHEMA_VERSION};
-use netcheck_diagnose::render::{self, Style};
+use netcheck_diagnose::render::{self, text::Style};
 use netcheck_diagnose::report::Report;
 use netcheck_engine::{Client, Deadline, Error, Options, Run};
 use tokio::runtime::Runtime;
@@ -115,7 +115,8 @@ fn collect(args: &CheckArgs, globals: &Globals) -> Result<Evidence, Failure> {
         let work = async {
             let client = Client::connect(&host, pinned.as_deref(), deadline).await?;
             let client = connected.insert(client);
-            netcheck_engine::gather(client, &options, &run, deadline, &|doing| told.say(doing)).await
+            netcheck_engine::gather(client, &options, &run, deadline, &|doing| told.say(doing))
+                .await
         };
         let evidence = tokio::select! {
             evidence = progress.during(work) => Ok(evidence?),
@@ -149,9 +150,12 @@ fn read_evidence(file: &Path) -> Result<Evidence, String> {
         .map_err(|error| format!("cannot read the evidence {shown}: {error}"))?
         .len();
     if size > LARGEST_EVIDENCE {
-        return Err(format!("cannot read the evidence {shown}: it is larger than 256 MiB"));
+        return Err(format!(
+            "cannot read the evidence {shown}: it is larger than 256 MiB"
+        ));
     }
-    let text = fs::read(file).map_err(|error| format!("cannot read the evidence {shown}: {error}"))?;
+    let text =
+        fs::read(file).map_err(|error| format!("cannot read the evidence {shown}: {error}"))?;
     // The version first: a newer layout would only give a puzzling message.
     let version = serde_json::from_slice::<serde_json::Value>(&text)
         .map_err(|error| format!("cannot read the evidence {shown}: it is not JSON: {error}"))?
@@ -165,9 +169,14 @@ fn read_evidence(file: &Path) -> Result<Evidence, String> {
                  tool knows {SCHEMA_VERSION}"
             ));
         }
-        None => return Err(format!("cannot read the evidence {shown}: it is no netcheck evidence")),
+        None => {
+            return Err(format!(
+                "cannot read the evidence {shown}: it is no netcheck evidence"
+            ));
+        }
     }
-    serde_json::from_slice(&text).map_err(|error| format!("cannot read the evidence {shown}: {error}"))
+    serde_json::from_slice(&text)
+        .map_err(|error| format!("cannot read the evidence {shown}: {error}"))
 }
 
 fn save_evidence(evidence: &Evidence, file: &Path) -> Result<(), String> {
@@ -182,8 +191,9 @@ fn save_evidence(evidence: &Evidence, file: &Path) -> Result<(), String> {
 fn write_report(report: &Report, args: &CheckArgs) -> Result<(), String> {
     match &args.output {
         Some(file) => {
-            let failed =
-                |error: io::Error| format!("cannot write the report to {}: {error}", file.display());
+            let failed = |error: io::Error| {
+                format!("cannot write the report to {}: {error}", file.display())
+            };
             let mut out = io::BufWriter::new(File::create(file).map_err(failed)?);
             let style = style(args, false);
             render(report, args.format, &style, &mut out)

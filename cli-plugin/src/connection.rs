@@ -94,15 +94,27 @@ fn from_context(folder: Option<&Path>, name: &str) -> Result<String, String> {
     let file = folder.join("meta").join(&digest).join("meta.json");
     let text = fs::read_to_string(&file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => not_found(),
-        _ => format!("context \"{name}\": cannot read {}: {error}", file.display()),
+        _ => format!(
+            "context \"{name}\": cannot read {}: {error}",
+            file.display()
+        ),
     })?;
-    let meta: Value = serde_json::from_str(&text)
-        .map_err(|error| format!("context \"{name}\": cannot read {}: {error}", file.display()))?;
+    let meta: Value = serde_json::from_str(&text).map_err(|error| {
+        format!(
+            "context \"{name}\": cannot read {}: {error}",
+            file.display()
+        )
+    })?;
     let endpoint = meta
         .pointer("/Endpoints/docker/Host")
         .and_then(Value::as_str)
         .filter(|host| !host.is_empty())
-        .ok_or_else(|| format!("context \"{name}\": {} names no Docker endpoint", file.display()))?;
+        .ok_or_else(|| {
+            format!(
+                "context \"{name}\": {} names no Docker endpoint",
+                file.display()
+            )
+        })?;
     if !endpoint.starts_with("unix://") && folder.join("tls").join(&digest).exists() {
         return Err(format!(
             "context \"{name}\": its endpoint {endpoint} needs TLS, which this version of netcheck \

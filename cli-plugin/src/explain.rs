@@ -20,7 +20,12 @@ pub(crate) fn main(code: Option<&str>) -> ExitCode {
         .trim_start_matches("warning[")
         .trim_end_matches(']');
     match by_code(wanted) {
-        Some(rule) => print(&format!("{}: {}\n\n{}\n", rule.code, rule.title, rule.docs.trim_end())),
+        Some(rule) => print(&format!(
+            "{}: {}\n\n{}\n",
+            rule.code,
+            rule.title,
+            rule.docs.trim_end()
+        )),
         None => {
             let mut message = format!("no finding has the code `{}`", clean(code));
             let close: Vec<_> = RULES
@@ -41,7 +46,11 @@ pub(crate) fn main(code: Option<&str>) -> ExitCode {
 }
 
 fn list() -> String {
-    let widest = RULES.iter().map(|rule| rule.code.len()).max().unwrap_or_default();
+    let widest = RULES
+        .iter()
+        .map(|rule| rule.code.len())
+        .max()
+        .unwrap_or_default();
     let mut text = String::new();
     for rule in RULES {
         // Writing to a String cannot fail.

@@ -70,7 +70,9 @@ mod unix {
     }
 
     async fn plugin_socket() -> Option<UnixStream> {
-        let name = env::var(PLUGIN_SOCKET).ok().filter(|name| !name.is_empty())?;
+        let name = env::var(PLUGIN_SOCKET)
+            .ok()
+            .filter(|name| !name.is_empty())?;
         // A leading @ stands for Linux's abstract namespace.
         let address = match name.strip_prefix('@') {
             Some(rest) if cfg!(target_os = "linux") => format!("\0{rest}"),

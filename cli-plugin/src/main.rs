@@ -4,8 +4,8 @@
 mod args;
 mod check;
 mod connection;
-mod explain;
 mod exit;
+mod explain;
 mod interrupt;
 mod progress;
 mod terminal;

@@ -35,7 +35,11 @@ impl Progress {
                     return done;
                 }
                 Err(_) => {
-                    let doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    let doing = self
+                        .doing
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .clone();
                     write(&format!("\r\x1b[K{doing} …"));
                     shown = true;
                 }

@@ -118,9 +118,13 @@ fn flag(word: &str) -> Option<Flag<'_>> {
             None => (long, None),
         };
         return match name {
-            "debug" | "tls" | "tlsverify" | "help" | "version" => Some(Flag::Switch(
-                if value == Some("false") { "off" } else { name },
-            )),
+            "debug" | "tls" | "tlsverify" | "help" | "version" => {
+                Some(Flag::Switch(if value == Some("false") {
+                    "off"
+                } else {
+                    name
+                }))
+            }
             "config" | "host" | "context" | "log-level" | "tlscacert" | "tlscert" | "tlskey" => {
                 Some(Flag::Valued(name, value))
             }
@@ -177,19 +181,61 @@ mod tests {
     #[test]
     fn takes_every_spelling_of_the_global_flags() {
         check("netcheck db", true, None, None, &["db"]);
-        check("-H unix:///s netcheck db", true, Some("unix:///s"), None, &["db"]);
-        check("-Hunix:///s netcheck db", true, Some("unix:///s"), None, &["db"]);
-        check("--host=unix:///s netcheck", true, Some("unix:///s"), None, &[]);
-        check("-Dldebug --context a -c b netcheck x", true, None, Some("b"), &["x"]);
-        check("-c default -- netcheck a", true, None, Some("default"), &["a"]);
+        check(
+            "-H unix:///s netcheck db",
+            true,
+            Some("unix:///s"),
+            None,
+            &["db"],
+        );
+        check(
+            "-Hunix:///s netcheck db",
+            true,
+            Some("unix:///s"),
+            None,
+            &["db"],
+        );
+        check(
+            "--host=unix:///s netcheck",
+            true,
+            Some("unix:///s"),
+            None,
+            &[],
+        );
+        check(
+            "-Dldebug --context a -c b netcheck x",
+            true,
+            None,
+            Some("b"),
+            &["x"],
+        );
+        check(
+            "-c default -- netcheck a",
+            true,
+            None,
+            Some("default"),
+            &["a"],
+        );
         check("--tlsverify=false netcheck a", true, None, None, &["a"]);
     }
 
     #[test]
     fn all_words_are_ours_without_our_name_in_front() {
         check("mysql-db", false, None, None, &["mysql-db"]);
-        check("-H unix:///s mysql-db", false, None, None, &["-H", "unix:///s", "mysql-db"]);
-        check("--format json db", false, None, None, &["--format", "json", "db"]);
+        check(
+            "-H unix:///s mysql-db",
+            false,
+            None,
+            None,
+            &["-H", "unix:///s", "mysql-db"],
+        );
+        check(
+            "--format json db",
+            false,
+            None,
+            None,
+            &["--format", "json", "db"],
+        );
         check("version", false, None, None, &["version"]);
     }
 
@@ -198,15 +244,27 @@ mod tests {
         for typed in ["help netcheck", "--help netcheck", "-h netcheck"] {
             check(typed, true, None, None, &["--help"]);
         }
-        check("help netcheck explain", true, None, None, &["explain", "--help"]);
+        check(
+            "help netcheck explain",
+            true,
+            None,
+            None,
+            &["explain", "--help"],
+        );
         check("netcheck --help", true, None, None, &["--help"]);
     }
 
     #[test]
     fn refuses_two_hosts_and_a_missing_value() {
         let words = |typed: &str| split(typed.split_whitespace().map(OsString::from).collect());
-        assert_eq!(words("-H a -H b netcheck x").unwrap_err(), "specify only one -H");
-        assert_eq!(words("--host").unwrap_err(), "flag needs an argument: --host");
+        assert_eq!(
+            words("-H a -H b netcheck x").unwrap_err(),
+            "specify only one -H"
+        );
+        assert_eq!(
+            words("--host").unwrap_err(),
+            "flag needs an argument: --host"
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@
 mod listener;
 mod names;
 mod peers;
+mod published;
+mod rewrite;
 
 use netcheck_probe::Snapshot;
 
@@ -13,6 +15,8 @@ pub use names::{
     PODMAN_HOST_NAME, Referenced, connect_flags, endpoint_names, is_host_name, list, outcome_words,
 };
 pub use peers::Expected;
+pub use published::{LOCAL_BY_DESIGN, Standing};
+pub use rewrite::{Meeting, Rewrite, Target, command_holds};
 
 use crate::evidence::{
     Container, Detail, Endpoint, Evidence, Fact, Mode, Network, Viewpoint, Visit,

@@ -169,11 +169,11 @@ impl<'a> Recreate<'a> {
     #[must_use]
     pub fn edit_command(mut self, from: &str, to: &str) -> Self {
         for word in &mut self.run.command {
-            *word = word.replace(from, to);
+            *word = crate::reference::replace_host(word, from, to);
         }
         if let Some(entrypoint) = &mut self.run.entrypoint {
             for word in entrypoint {
-                *word = word.replace(from, to);
+                *word = crate::reference::replace_host(word, from, to);
             }
         }
         self
@@ -261,14 +261,27 @@ impl<'a> Recreate<'a> {
         let mut script: Vec<String> = self
             .env_edits
             .iter()
-            .map(|(name, from, to)| format!("/^{}=/s|{}|{}|", sed(name), sed(from), sed_to(to)))
+            .map(|(name, from, to)| {
+                // A host without its port may be the same word as the scheme before it.
+                let (before, kept) = if from.contains(':') {
+                    ("", "")
+                } else {
+                    ("(//|@|,|[(]|host=|Host=|Server=)", "\\1")
+                };
+                format!(
+                    "/^{}=/s#{before}{}#{kept}{}#",
+                    sed(name),
+                    sed(from),
+                    sed_to(to)
+                )
+            })
             .collect();
         script.extend(self.env_plain.iter().map(|(name, value)| {
-            format!("s|^{}=.*|{}={}|", sed(name), sed_to(name), sed_to(value))
+            format!("s#^{}=.*#{}={}#", sed(name), sed_to(name), sed_to(value))
         }));
         if !script.is_empty() {
             command.push_str(" | ");
-            command.push_str(&shell::command(["sed", &script.join(";")]));
+            command.push_str(&shell::command(["sed", "-E", &script.join(";")]));
         }
         format!("(umask 077; {command} > {})", shell::quote(file))
     }
@@ -392,24 +405,19 @@ pub fn publish_word(binding: &Binding) -> String {
     format!("{host}{host_port}{}{protocol}", binding.container.number)
 }
 
-/// A literal inside a basic regular expression with `|` as the delimiter.
+/// A literal inside an extended regular expression with `#` as the delimiter.
 fn sed(literal: &str) -> String {
-    literal
-        .chars()
-        .flat_map(|c| {
-            let special = r".*[]^$\|".contains(c);
-            special.then_some('\\').into_iter().chain([c])
-        })
-        .collect()
+    escaped(literal, r".*[]^$\+?(){}|#")
 }
 
-/// A literal replacement with `|` as the delimiter.
+/// A literal replacement with `#` as the delimiter.
 fn sed_to(literal: &str) -> String {
+    escaped(literal, r"&\#")
+}
+
+fn escaped(literal: &str, special: &str) -> String {
     literal
         .chars()
-        .flat_map(|c| {
-            let special = r"&\|".contains(c);
-            special.then_some('\\').into_iter().chain([c])
-        })
+        .flat_map(|c| special.contains(c).then_some('\\').into_iter().chain([c]))
         .collect()
 }

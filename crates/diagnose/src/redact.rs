@@ -198,7 +198,7 @@ mod tests {
     fn masks_secrets_in_free_text() {
         assert_eq!(
             text("cannot open postgres://u:p@db/x: PASSWORD=abc é://@é"),
-            "cannot open postgres://***@db/x: PASSWORD=*** é://***@é"
+            "cannot open postgres://***@db/*** PASSWORD=*** é://***@é"
         );
     }
 }

@@ -50,7 +50,7 @@ impl Reference {
 
     /// The value with another host and port in it, as it may be shown.
     pub fn shown_with(&self, written: &str) -> String {
-        self.shown.replacen(&self.written, written, 1)
+        replace_host(&self.shown, &self.written, written)
     }
 
     /// Whether the host means the container itself.
@@ -61,6 +61,14 @@ impl Reference {
                 .parse::<std::net::IpAddr>()
                 .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
     }
+}
+
+/// Exchanges the host (with or without its port) in a value: not the scheme, which may be the same
+/// word (`redis://redis/0`).
+pub fn replace_host(value: &str, from: &str, to: &str) -> String {
+    let start = value.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = value.split_at(start);
+    format!("{scheme}{}", rest.replacen(from, to, 1))
 }
 
 /// Where a reference is written.

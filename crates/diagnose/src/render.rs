@@ -1,6 +1,19 @@
 //! Writes a report down. Renderers get a report and a writer; they decide nothing, and read no
 //! clock, terminal or environment.
 
+pub mod json;
+pub mod markdown;
+pub mod text;
+mod wrap;
+
+#[cfg(test)]
+mod tests;
+
+use crate::report::Undecided;
+
+/// What a person types to read more about a finding; the code follows.
+const EXPLAIN: &str = "docker netcheck explain";
+
 /// A duration in its largest sensible unit: `12 s`, `3 min`, `2 h`, `5 days`.
 pub fn age(seconds: i64) -> String {
     match seconds {
@@ -9,4 +22,16 @@ pub fn age(seconds: i64) -> String {
         s if s < 48 * 3600 => format!("{} h", s / 3600),
         s => format!("{} days", s / 86400),
     }
+}
+
+/// Open questions that need the same, told once: their codes and the need, in the report's order.
+fn grouped(undecided: &[Undecided]) -> Vec<(Vec<&str>, &str)> {
+    let mut groups: Vec<(Vec<&str>, &str)> = Vec::new();
+    for open in undecided {
+        match groups.iter_mut().find(|(_, needs)| *needs == open.needs) {
+            Some((codes, _)) => codes.push(&open.code),
+            None => groups.push((vec![&open.code], &open.needs)),
+        }
+    }
+    groups
 }

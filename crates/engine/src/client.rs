@@ -57,7 +57,11 @@ impl Client {
         let docker = match &address {
             Address::Unix(path) => {
                 peer = check_socket(host, path, deadline).await?;
-                Docker::connect_with_unix(&path.to_string_lossy(), transport_timeout, API_DEFAULT_VERSION)
+                Docker::connect_with_unix(
+                    &path.to_string_lossy(),
+                    transport_timeout,
+                    API_DEFAULT_VERSION,
+                )
             }
             Address::Tcp(authority) => Docker::connect_with_http(
                 &format!("tcp://{authority}"),
@@ -96,18 +100,27 @@ impl Client {
             }
             request.headers_mut().insert(
                 http::header::USER_AGENT,
-                http::HeaderValue::from_static(concat!("docker-netcheck/", env!("CARGO_PKG_VERSION"))),
+                http::HeaderValue::from_static(concat!(
+                    "docker-netcheck/",
+                    env!("CARGO_PKG_VERSION")
+                )),
             );
             request
         });
-        let podman = version.components.iter().flatten().any(|component| {
-            component.name.to_ascii_lowercase().contains("podman")
-        });
+        let podman = version
+            .components
+            .iter()
+            .flatten()
+            .any(|component| component.name.to_ascii_lowercase().contains("podman"));
         Ok(Self {
             docker,
             host: host.to_owned(),
             api_version,
-            kind: if podman { EngineKind::Podman } else { EngineKind::Docker },
+            kind: if podman {
+                EngineKind::Podman
+            } else {
+                EngineKind::Docker
+            },
             peer,
             version,
         })
@@ -158,9 +171,15 @@ fn parse_host(host: &str) -> Result<Address> {
     };
     let host = host.trim();
     if let Some(path) = host.strip_prefix("unix://") {
-        let path = if path.is_empty() { "/var/run/docker.sock" } else { path };
+        let path = if path.is_empty() {
+            "/var/run/docker.sock"
+        } else {
+            path
+        };
         if !path.starts_with('/') {
-            return Err(bad("the path of a unix socket begins with a slash (unix:///PATH)"));
+            return Err(bad(
+                "the path of a unix socket begins with a slash (unix:///PATH)",
+            ));
         }
         return Ok(Address::Unix(path.into()));
     }
@@ -240,11 +259,17 @@ fn agree(version: &SystemVersion, pinned: Option<&str>) -> Result<String> {
             let wanted = read(pin.trim_start_matches('v'))
                 .ok_or_else(|| wrong("it is not of the form 1.41".into()))?;
             if wanted > server {
-                return Err(wrong(format!("the engine knows at most {}.{}", server.0, server.1)));
+                return Err(wrong(format!(
+                    "the engine knows at most {}.{}",
+                    server.0, server.1
+                )));
             }
             let least = version.min_api_version.as_deref().and_then(read);
             if let Some(least) = least.filter(|least| wanted < *least) {
-                return Err(wrong(format!("the engine takes at least {}.{}", least.0, least.1)));
+                return Err(wrong(format!(
+                    "the engine takes at least {}.{}",
+                    least.0, least.1
+                )));
             }
             wanted
         }
@@ -266,14 +291,19 @@ fn connection_error(host: &str, doing: &str, error: &ApiError) -> Error {
 fn answered(error: &ApiError) -> bool {
     !matches!(
         error,
-        ApiError::HyperLegacyError { .. } | ApiError::IOError { .. } | ApiError::SocketNotFoundError(_)
+        ApiError::HyperLegacyError { .. }
+            | ApiError::IOError { .. }
+            | ApiError::SocketNotFoundError(_)
     )
 }
 
 /// An API error in our words.
 pub(crate) fn api_error(host: &str, doing: &str, error: &ApiError) -> Error {
     let why = match error {
-        ApiError::DockerResponseServerError { status_code, message } => {
+        ApiError::DockerResponseServerError {
+            status_code,
+            message,
+        } => {
             let message = netcheck_diagnose::redact::text(message.trim());
             if message.is_empty() {
                 format!("status {status_code}")
@@ -282,7 +312,10 @@ pub(crate) fn api_error(host: &str, doing: &str, error: &ApiError) -> Error {
             }
         }
         ApiError::JsonDataError { message, .. } => {
-            format!("its answer is not the JSON it should be: {}", clean(message))
+            format!(
+                "its answer is not the JSON it should be: {}",
+                clean(message)
+            )
         }
         ApiError::RequestTimeoutError => {
             return Error::TimedOut {
@@ -357,7 +390,10 @@ mod tests {
     fn agrees_on_a_version_that_both_know() {
         assert_eq!(agree(&version("1.41", "1.12"), None).unwrap(), "1.41");
         assert_eq!(agree(&version("1.99", "1.44"), None).unwrap(), "1.53");
-        assert_eq!(agree(&version("1.41", "1.12"), Some("1.40")).unwrap(), "1.40");
+        assert_eq!(
+            agree(&version("1.41", "1.12"), Some("1.40")).unwrap(),
+            "1.40"
+        );
         assert_eq!(agree(&version("1.41", "1.12"), Some("")).unwrap(), "1.41");
         assert!(agree(&version("1.41", "1.12"), Some("1.42")).is_err());
         assert!(agree(&version("1.54", "1.40"), Some("1.24")).is_err());

@@ -28,12 +28,24 @@ pub(crate) struct Collected {
     pub(crate) containers: Vec<Container>,
 }
 
-pub(crate) async fn collect(client: &Client, wanted: &str, deadline: Deadline) -> Result<Collected> {
+pub(crate) async fn collect(
+    client: &Client,
+    wanted: &str,
+    deadline: Deadline,
+) -> Result<Collected> {
     let docker = &client.docker;
     let options = ListContainersOptionsBuilder::new().all(true).build();
     let (list, networks, info) = tokio::join!(
-        client.call(deadline, "listing the containers", docker.list_containers(Some(options))),
-        client.call(deadline, "listing the networks", docker.list_networks(None::<ListNetworksOptions>)),
+        client.call(
+            deadline,
+            "listing the containers",
+            docker.list_containers(Some(options))
+        ),
+        client.call(
+            deadline,
+            "listing the networks",
+            docker.list_networks(None::<ListNetworksOptions>)
+        ),
         client.call(deadline, "asking for its settings", docker.info()),
     );
     let list = list?;
@@ -63,7 +75,9 @@ pub(crate) async fn collect(client: &Client, wanted: &str, deadline: Deadline) -
         };
         match result {
             Ok((inspect, image)) => {
-                let log_driver = info.as_ref().and_then(|info| info.logging_driver.as_deref());
+                let log_driver = info
+                    .as_ref()
+                    .and_then(|info| info.logging_driver.as_deref());
                 if let Some(container) =
                     convert::inspected(inspect, image.as_ref(), known_networks, log_driver)
                 {
@@ -89,7 +103,10 @@ pub(crate) async fn collect(client: &Client, wanted: &str, deadline: Deadline) -
     })
 }
 
-type Inspected = (ContainerInspectResponse, Option<bollard::models::ImageInspect>);
+type Inspected = (
+    ContainerInspectResponse,
+    Option<bollard::models::ImageInspect>,
+);
 
 async fn inspect(
     client: &Client,
@@ -117,7 +134,10 @@ async fn inspect(
     chosen.truncate(MOST_INSPECTED);
     stream::iter(chosen)
         .map(|(_, container)| async move {
-            (container.id.clone(), inspect_one(client, container, deadline).await)
+            (
+                container.id.clone(),
+                inspect_one(client, container, deadline).await,
+            )
         })
         .buffer_unordered(AT_ONCE)
         .collect()
@@ -125,7 +145,11 @@ async fn inspect(
 }
 
 /// One container, and its image, without which nothing tells the image's settings from its own.
-async fn inspect_one(client: &Client, container: &Container, deadline: Deadline) -> Result<Inspected> {
+async fn inspect_one(
+    client: &Client,
+    container: &Container,
+    deadline: Deadline,
+) -> Result<Inspected> {
     let doing = format!("inspecting `{}`", clean(&container.name));
     let call = async {
         match client.docker.inspect_container(&container.id, None).await {
@@ -133,9 +157,12 @@ async fn inspect_one(client: &Client, container: &Container, deadline: Deadline)
             other => other.map(Some),
         }
     };
-    let inspect = client.call(deadline, &doing, call).await?.ok_or_else(|| Error::Vanished {
-        name: clean(&container.name),
-    })?;
+    let inspect = client
+        .call(deadline, &doing, call)
+        .await?
+        .ok_or_else(|| Error::Vanished {
+            name: clean(&container.name),
+        })?;
     let image = match &inspect.image {
         Some(id) => {
             let doing = "inspecting an image";

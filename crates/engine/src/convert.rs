@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect, Network as ApiNetwork,
-    PortMap, PortSummary, SystemInfo,
+    ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect,
+    Network as ApiNetwork, PortMap, PortSummary, SystemInfo,
 };
 use netcheck_diagnose::evidence::{
-    Binding, Container, Detail, Endpoint, Engine, Fact, Health, HostsLine, Ipam, Mode, Network, Port,
-    State, Status,
+    Binding, Container, Detail, Endpoint, Engine, Fact, Health, HostsLine, Ipam, Mode, Network,
+    Port, State, Status,
 };
 use netcheck_diagnose::probe::Protocol;
 use netcheck_diagnose::{redact, reference};
@@ -95,7 +95,10 @@ pub(crate) fn listed(summary: ContainerSummary, networks: &[Network]) -> Option<
         .collect();
     published.sort();
     published.dedup();
-    let state = summary.state.map(|state| state.to_string()).unwrap_or_default();
+    let state = summary
+        .state
+        .map(|state| state.to_string())
+        .unwrap_or_default();
     let id = summary.id?;
     Some(Container {
         endpoints: endpoints_of(endpoints, &id, &name, "", networks, mode.as_deref()),
@@ -113,7 +116,12 @@ pub(crate) fn listed(summary: ContainerSummary, networks: &[Network]) -> Option<
 }
 
 fn listed_port(port: &PortSummary) -> Option<Binding> {
-    let protocol = protocol(port.typ.map(|typ| typ.to_string()).unwrap_or_default().as_str())?;
+    let protocol = protocol(
+        port.typ
+            .map(|typ| typ.to_string())
+            .unwrap_or_default()
+            .as_str(),
+    )?;
     Some(Binding {
         container: Port {
             number: port.private_port,
@@ -153,7 +161,10 @@ pub(crate) fn inspected(
     let mode_word = host.network_mode.clone().unwrap_or_default();
     let mode = mode(&mode_word);
     let hostname = config.hostname.unwrap_or_default();
-    let status_word = state.status.map(|status| status.to_string()).unwrap_or_default();
+    let status_word = state
+        .status
+        .map(|status| status.to_string())
+        .unwrap_or_default();
     let detail = Detail {
         state: State {
             exit_code: state.exit_code.unwrap_or_default(),
@@ -189,8 +200,19 @@ pub(crate) fn inspected(
         },
         mode: mode.clone(),
         network_mode: mode_word.clone(),
-        links: host.links.iter().flatten().flat_map(|link| link_names(link)).collect(),
-        exposed: sorted(config.exposed_ports.iter().flatten().filter_map(|text| port(text))),
+        links: host
+            .links
+            .iter()
+            .flatten()
+            .flat_map(|link| link_names(link))
+            .collect(),
+        exposed: sorted(
+            config
+                .exposed_ports
+                .iter()
+                .flatten()
+                .filter_map(|text| port(text)),
+        ),
         wanted: bindings(host.port_bindings.as_ref()),
         publish_all: host.publish_all_ports.unwrap_or_default(),
         extra_hosts: host
@@ -215,7 +237,10 @@ pub(crate) fn inspected(
             .filter_map(|line| Some(line.split_once('=')?.0.to_owned()))
             .collect(),
         health_test: redact::arguments(
-            &config.healthcheck.and_then(|check| check.test).unwrap_or_default(),
+            &config
+                .healthcheck
+                .and_then(|check| check.test)
+                .unwrap_or_default(),
         )
         .0,
         sysctls: host.sysctls.unwrap_or_default().into_iter().collect(),
@@ -233,7 +258,14 @@ pub(crate) fn inspected(
         _ => settings.networks.unwrap_or_default(),
     };
     Some(Container {
-        endpoints: endpoints_of(own_networks, &id, &name, &hostname, networks, Some(&mode_word)),
+        endpoints: endpoints_of(
+            own_networks,
+            &id,
+            &name,
+            &hostname,
+            networks,
+            Some(&mode_word),
+        ),
         id,
         name,
         image: config.image.unwrap_or_default(),
@@ -267,9 +299,8 @@ fn endpoints_of(
         .into_iter()
         .filter(|(network, _)| !matches!(network.as_str(), "host" | "none"))
         .map(|(network_name, endpoint)| {
-            let address = |text: &Option<String>| -> Option<IpAddr> {
-                text.as_deref()?.parse().ok()
-            };
+            let address =
+                |text: &Option<String>| -> Option<IpAddr> { text.as_deref()?.parse().ok() };
             let network_id = endpoint.network_id.unwrap_or_default();
             // Old podman writes the network's name where its id belongs.
             let network = networks
@@ -281,7 +312,9 @@ fn endpoints_of(
             let dns_names = if network.is_some_and(Network::has_dns) {
                 let mut names = match endpoint.dns_names.filter(|names| !names.is_empty()) {
                     Some(names) => names,
-                    None => std::iter::once(name.to_owned()).chain(all.iter().cloned()).collect(),
+                    None => std::iter::once(name.to_owned())
+                        .chain(all.iter().cloned())
+                        .collect(),
                 };
                 names.sort();
                 names.dedup();
@@ -298,10 +331,13 @@ fn endpoints_of(
             Endpoint {
                 network_id: network.map_or(network_id, |network| network.id.clone()),
                 network_name: network.map_or(network_name, |network| network.name.clone()),
-                addresses: [address(&endpoint.ip_address), address(&endpoint.global_ipv6_address)]
-                    .into_iter()
-                    .flatten()
-                    .collect(),
+                addresses: [
+                    address(&endpoint.ip_address),
+                    address(&endpoint.global_ipv6_address),
+                ]
+                .into_iter()
+                .flatten()
+                .collect(),
                 static_addresses: [address(&ipam.ipv4_address), address(&ipam.ipv6_address)]
                     .into_iter()
                     .flatten()

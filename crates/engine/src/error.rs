@@ -79,12 +79,17 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadHost { host, why } => write!(f, "cannot use the engine address `{host}`: {why}"),
+            Self::BadHost { host, why } => {
+                write!(f, "cannot use the engine address `{host}`: {why}")
+            }
             Self::Unreachable { host, why } => {
                 write!(f, "cannot connect to the Docker Engine at {host}: {why}")
             }
             Self::NotPermitted { host } => {
-                write!(f, "cannot connect to the Docker Engine at {host}: permission denied")
+                write!(
+                    f,
+                    "cannot connect to the Docker Engine at {host}: permission denied"
+                )
             }
             Self::TimedOut { doing, after } => write!(
                 f,
@@ -110,7 +115,10 @@ impl fmt::Display for Error {
                 matches.join(", ")
             ),
             Self::Vanished { name } => {
-                write!(f, "the container `{name}` was removed while it was being diagnosed")
+                write!(
+                    f,
+                    "the container `{name}` was removed while it was being diagnosed"
+                )
             }
         }
     }

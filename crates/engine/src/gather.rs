@@ -80,32 +80,43 @@ pub async fn gather(
     };
     if options.probe == ProbeMode::None {
         for viewpoint in plan::first(&evidence).into_keys() {
-            evidence.missed.push((viewpoint, "--probe none was given".into()));
+            evidence
+                .missed
+                .push((viewpoint, "--probe none was given".into()));
         }
         return Ok(evidence);
     }
     let mut visits = Visits::new(client, run, options.probe);
     progress("looking from inside");
     let first = plan::first(&evidence);
-    let seen = visits.carry_out(first, &evidence.containers, deadline).await;
+    let seen = visits
+        .carry_out(first, &evidence.containers, deadline)
+        .await;
     add(&mut evidence, seen);
     check_subject(client, &mut evidence, deadline).await?;
     progress("looking closer");
     let second = plan::second(&evidence);
-    let seen = visits.carry_out(second, &evidence.containers, deadline).await;
+    let seen = visits
+        .carry_out(second, &evidence.containers, deadline)
+        .await;
     add(&mut evidence, seen);
     Ok(evidence)
 }
 
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Adds the answers of a round. A viewpoint whose second round failed keeps its first answers.
 fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>) {
     for (viewpoint, result) in seen {
-        let known = evidence.visits.iter_mut().find(|visit| visit.from == viewpoint);
+        let known = evidence
+            .visits
+            .iter_mut()
+            .find(|visit| visit.from == viewpoint);
         match (known, result) {
             (Some(known), Ok(visit)) => {
                 known.took_ms = visit.took_ms;
@@ -121,7 +132,11 @@ fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>) {
 /// story.
 async fn check_subject(client: &Client, evidence: &mut Evidence, deadline: Deadline) -> Result<()> {
     let viewpoint = Viewpoint::Container(evidence.request.container.clone());
-    if !evidence.missed.iter().any(|(missed, _)| *missed == viewpoint) {
+    if !evidence
+        .missed
+        .iter()
+        .any(|(missed, _)| *missed == viewpoint)
+    {
         return Ok(());
     }
     let networks = evidence.networks.known().cloned().unwrap_or_default();

@@ -33,7 +33,11 @@ impl ProbeImage {
     pub(crate) fn new(architecture: &str, program: &'static [u8]) -> Self {
         let digest = hex(&Sha256::digest(program));
         Self {
-            tag: format!("{REPOSITORY}:{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]),
+            tag: format!(
+                "{REPOSITORY}:{}-{}",
+                env!("CARGO_PKG_VERSION"),
+                &digest[..12]
+            ),
             architecture: architecture.to_owned(),
             program,
         }
@@ -124,7 +128,11 @@ async fn our_images(client: &Client, deadline: Deadline) -> Result<Vec<String>> 
     let filters = HashMap::from([("label", vec![format!("{LABEL_ROLE}=image")])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
     let images = client
-        .call(deadline, "listing our images", client.docker.list_images(Some(options)))
+        .call(
+            deadline,
+            "listing our images",
+            client.docker.list_images(Some(options)),
+        )
         .await?;
     Ok(images
         .into_iter()
@@ -189,7 +197,10 @@ pub(crate) async fn remove_containers(
     let mut removed = Vec::new();
     for container in found {
         let Some(id) = container.id else { continue };
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let options = RemoveContainerOptionsBuilder::new()
+            .force(true)
+            .v(true)
+            .build();
         let call = async {
             match client.docker.remove_container(&id, Some(options)).await {
                 // 404 and 409: it is gone, or going, by itself.

@@ -42,7 +42,9 @@ mod linux {
             if !rustix::process::geteuid().is_root() {
                 return Err("entering a namespace takes root".into());
             }
-            let peer = client.peer.ok_or("the engine is not reached over a unix socket, so it may be elsewhere")?;
+            let peer = client
+                .peer
+                .ok_or("the engine is not reached over a unix socket, so it may be elsewhere")?;
             let flags = rustix::fs::MemfdFlags::CLOEXEC;
             let memory = rustix::fs::memfd_create("netcheck-probe", flags)
                 .map_err(|error| format!("no memory file for the probe: {error}"))?;
@@ -64,8 +66,10 @@ mod linux {
                 .ok_or("the engine gave no process of the container")?;
             // The control group names the container whatever the runtime; where it does not
             // (rootless engines), the engine's own handle on the namespace is compared.
-            let control_group = fs::read_to_string(format!("/proc/{pid}/cgroup"))
-                .map_err(|error| format!("process {pid} of the container is not on this machine: {error}"))?;
+            let control_group =
+                fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|error| {
+                    format!("process {pid} of the container is not on this machine: {error}")
+                })?;
             if control_group.contains(&container.id) {
                 return Ok(pid);
             }
@@ -76,7 +80,9 @@ mod linux {
                 .unwrap_or_default();
             match (namespace(&format!("/proc/{pid}/ns/net")), namespace(key)) {
                 (Ok(process), Ok(sandbox)) if !key.is_empty() && process == sandbox => Ok(pid),
-                _ => Err(format!("process {pid} is not the container's on this machine")),
+                _ => Err(format!(
+                    "process {pid} is not the container's on this machine"
+                )),
             }
         }
     }
@@ -119,7 +125,10 @@ mod linux {
                     chunk.truncate(count);
                     Some((Ok(chunk), output))
                 }
-                Err(error) => Some((Err(format!("the probe's output broke off: {error}")), output)),
+                Err(error) => Some((
+                    Err(format!("the probe's output broke off: {error}")),
+                    output,
+                )),
             }
         });
         Ok(Session::new(

@@ -44,7 +44,9 @@ impl<'a> Visits<'a> {
             ProbeMode::Auto | ProbeMode::Helper => {
                 program.map(|program| ProbeImage::new(client.architecture(), program))
             }
-            ProbeMode::Netns => Err("it takes a helper container, and --probe netns was given".into()),
+            ProbeMode::Netns => {
+                Err("it takes a helper container, and --probe netns was given".into())
+            }
             ProbeMode::None => Err("--probe none was given".into()),
         };
         Self {
@@ -106,7 +108,9 @@ impl<'a> Visits<'a> {
             // Entering a namespace can fail after the start (a container that ended meanwhile, a
             // seccomp profile); a helper may still be let in.
             let (how, session, answers) = match answers {
-                Err(why) if how == How::Netns && self.mode == ProbeMode::Auto && before.is_zero() => {
+                Err(why)
+                    if how == How::Netns && self.mode == ProbeMode::Auto && before.is_zero() =>
+                {
                     let mut session = self
                         .helper(&viewpoint, deadline)
                         .await
@@ -135,21 +139,23 @@ impl<'a> Visits<'a> {
         containers: &[Container],
         deadline: Deadline,
     ) -> Result<(How, Session), String> {
-        let by_netns = self.local.as_ref().map_err(Clone::clone).and_then(|local| {
-            match viewpoint {
-                Viewpoint::Container(id) => {
-                    let container = containers
-                        .iter()
-                        .find(|container| container.id == *id)
-                        .ok_or("the container is not known")?;
-                    let process = local.process_of(container)?;
-                    netns::open(local, Some(process))
-                }
-                Viewpoint::Host if local.on_host => netns::open(local, None),
-                Viewpoint::Host => Err("this process is not in the host's network".into()),
-                Viewpoint::Network(_) => Err("nobody is on the network to look from".into()),
-            }
-        });
+        let by_netns =
+            self.local
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|local| match viewpoint {
+                    Viewpoint::Container(id) => {
+                        let container = containers
+                            .iter()
+                            .find(|container| container.id == *id)
+                            .ok_or("the container is not known")?;
+                        let process = local.process_of(container)?;
+                        netns::open(local, Some(process))
+                    }
+                    Viewpoint::Host if local.on_host => netns::open(local, None),
+                    Viewpoint::Host => Err("this process is not in the host's network".into()),
+                    Viewpoint::Network(_) => Err("nobody is on the network to look from".into()),
+                });
         match by_netns {
             Ok(session) => Ok((How::Netns, session)),
             Err(why) if self.mode == ProbeMode::Netns => Err(why),

@@ -41,7 +41,8 @@ pub struct Listener {
 
 impl Listener {
     fn of(socket: &Socket) -> Self {
-        let ip = socket.local.ip();
+        // Java binds `::ffff:127.0.0.1` for 127.0.0.1.
+        let ip = socket.local.ip().to_canonical();
         let reach = match ip {
             ip if ip.is_loopback() => Reach::Loopback,
             IpAddr::V4(ip) if ip.is_unspecified() => Reach::Everybody,

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::Case;
-use crate::evidence::{Container, Endpoint, Mode, Network, Status};
+use crate::evidence::{Container, Endpoint, Fact, Mode, Network, Status};
 use crate::plan;
 use crate::recreate::Recreate;
 use crate::reference::{Place, Reference};
@@ -99,13 +99,10 @@ impl<'a> Case<'a> {
                 return Ok(written);
             }
         }
-        let lookup = visit.lookup(name);
-        match lookup.known() {
-            Some(lookup) => Ok(lookup.addresses.clone()),
-            None => Err(format!(
-                "the lookup {}",
-                lookup.why_unknown().unwrap_or_default()
-            )),
+        match visit.lookup(name) {
+            Fact::Known(lookup) => Ok(lookup.addresses.clone()),
+            Fact::NotCollected => Err("that name was not looked up".into()),
+            Fact::Failed(reason) => Err(reason),
         }
     }
 
@@ -115,11 +112,11 @@ impl<'a> Case<'a> {
         if !lookup.addresses.is_empty() {
             return Some(list(&lookup.addresses));
         }
-        let last = lookup.queries.iter().rev().find(|query| {
-            query
-                .name
-                .eq_ignore_ascii_case(name.trim_end_matches('.'))
-        });
+        let last = lookup
+            .queries
+            .iter()
+            .rev()
+            .find(|query| query.name.eq_ignore_ascii_case(name.trim_end_matches('.')));
         Some(match last.or(lookup.queries.last()) {
             Some(query) => format!(
                 "{} from {}",
@@ -144,7 +141,9 @@ impl<'a> Case<'a> {
                 continue;
             };
             let alive = named.iter().any(|other| other.status == Status::Running);
-            if alive || !statuses.contains(&likeliest.status) || self.leads_elsewhere(reference, likeliest)
+            if alive
+                || !statuses.contains(&likeliest.status)
+                || self.leads_elsewhere(reference, likeliest)
             {
                 continue;
             }
@@ -240,7 +239,10 @@ impl<'a> Case<'a> {
             })
             .collect();
         found.sort_by(|one, two| (one.0, one.1, one.2).cmp(&(two.0, two.1, two.2)));
-        found.into_iter().map(|(_, _, _, network)| network).collect()
+        found
+            .into_iter()
+            .map(|(_, _, _, network)| network)
+            .collect()
     }
 
     /// The subject made anew with `to` in the place of a reference's host and port, and what to
@@ -254,16 +256,19 @@ impl<'a> Case<'a> {
                 let edit = if reference.complete {
                     format!("set `{name}` to `{shown}`")
                 } else {
-                    format!("write `{to}` instead of `{}` in `{name}`", reference.written)
+                    format!(
+                        "write `{to}` instead of `{}` in `{name}`",
+                        reference.written
+                    )
                 };
-                (
-                    recreate.edit_env(name, &reference.written, to, plain),
-                    edit,
-                )
+                (recreate.edit_env(name, &reference.written, to, plain), edit)
             }
             Place::Argument(_) => (
                 recreate.edit_command(&reference.written, to),
-                format!("write `{to}` instead of `{}` in its command", reference.written),
+                format!(
+                    "write `{to}` instead of `{}` in its command",
+                    reference.written
+                ),
             ),
         }
     }

@@ -57,7 +57,11 @@ pub(super) fn run(
         .filter(|_| host.network_mode.as_deref() != Some("host"));
     Run {
         entrypoint: (!same_entrypoint && !entrypoint.is_empty()).then_some(shown_entrypoint),
-        command: if same_command { Vec::new() } else { shown_command },
+        command: if same_command {
+            Vec::new()
+        } else {
+            shown_command
+        },
         env_names: own_env
             .iter()
             .filter_map(|line| Some(line.split_once('=')?.0.to_owned()))
@@ -137,7 +141,12 @@ fn process(config: &ContainerConfig, image: &ImageConfig, words: &mut Words) {
         health(check, words);
     }
     for port in config.exposed_ports.iter().flatten() {
-        if !image.exposed_ports.iter().flatten().any(|theirs| theirs == port) {
+        if !image
+            .exposed_ports
+            .iter()
+            .flatten()
+            .any(|theirs| theirs == port)
+        {
             words.flag("--expose", port);
         }
     }
@@ -210,9 +219,15 @@ fn host_settings(host: &HostConfig, log_driver: Option<&str>, words: &mut Words)
         }
     }
     if let Some(cpus) = host.nano_cpus.filter(|value| *value > 0) {
-        words.flag("--cpus", format!("{}.{:09}", cpus / 1_000_000_000, cpus % 1_000_000_000));
+        words.flag(
+            "--cpus",
+            format!("{}.{:09}", cpus / 1_000_000_000, cpus % 1_000_000_000),
+        );
     }
-    if let Some(size) = host.shm_size.filter(|size| *size > 0 && *size != DEFAULT_SHM) {
+    if let Some(size) = host
+        .shm_size
+        .filter(|size| *size > 0 && *size != DEFAULT_SHM)
+    {
         words.flag("--shm-size", size);
     }
     for limit in host.ulimits.iter().flatten() {
@@ -221,7 +236,11 @@ fn host_settings(host: &HostConfig, log_driver: Option<&str>, words: &mut Words)
         }
     }
     for (path, options) in host.tmpfs.iter().flatten() {
-        let options = if options.is_empty() { String::new() } else { format!(":{options}") };
+        let options = if options.is_empty() {
+            String::new()
+        } else {
+            format!(":{options}")
+        };
         words.flag("--tmpfs", format!("{path}{options}"));
     }
     for device in host.devices.iter().flatten() {
@@ -250,7 +269,10 @@ fn host_settings(host: &HostConfig, log_driver: Option<&str>, words: &mut Words)
         words.flag("--ipc", mode);
     }
     if let Some(runtime) = set(host.runtime.as_ref())
-        && !matches!(runtime.as_str(), "runc" | "io.containerd.runc.v2" | "crun" | "oci")
+        && !matches!(
+            runtime.as_str(),
+            "runc" | "io.containerd.runc.v2" | "crun" | "oci"
+        )
     {
         words.flag("--runtime", runtime);
     }
@@ -267,7 +289,10 @@ fn host_settings(host: &HostConfig, log_driver: Option<&str>, words: &mut Words)
     let some = |list: Option<usize>| list.is_some_and(|count| count > 0);
     words.cannot_if(some(host.links.as_ref().map(Vec::len)), "--link");
     words.cannot_if(some(host.device_requests.as_ref().map(Vec::len)), "--gpus");
-    words.cannot_if(some(host.storage_opt.as_ref().map(|options| options.len())), "--storage-opt");
+    words.cannot_if(
+        some(host.storage_opt.as_ref().map(|options| options.len())),
+        "--storage-opt",
+    );
     words.cannot_if(
         [
             &host.blkio_weight_device.as_ref().map(Vec::len),

@@ -1,0 +1,113 @@
+//! The peers its own configuration names: what is written, and whether a rule found it wrong.
+//! It shows only what [`crate::reference`] has redacted.
+
+use std::net::{IpAddr, SocketAddr};
+
+use netcheck_probe::Connected;
+
+use super::{Seen, comma, parts};
+use crate::case::Case;
+use crate::evidence::Fact;
+use crate::reference::Reference;
+use crate::report::{CheckStatus, Finding, SubjectKind};
+use crate::rule::Rule;
+
+const ASKED: &str = "do the places in its configuration lead to a peer";
+
+/// No line where the configuration names nobody.
+pub(super) fn look(case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Option<Seen> {
+    let references = &case.detail.references;
+    if references.is_empty() {
+        return None;
+    }
+    let mut wrong = Vec::new();
+    let mut right = Vec::new();
+    let mut details = Vec::new();
+    let mut all_good = true;
+    for reference in references {
+        let written = format!("{} -> {}", reference.place, reference.shown);
+        let codes = complaints(reference, found);
+        if codes.is_empty() {
+            let (seen, good) = seen(case, reference);
+            all_good &= good;
+            right.push(format!("{written}: {seen}"));
+            details.push(format!("{written}: {seen}"));
+        } else {
+            let codes = comma(codes);
+            wrong.push(format!("{written}: wrong ({codes})"));
+            details.push(format!(
+                "{written}: wrong ({codes}), {}",
+                seen(case, reference).0
+            ));
+        }
+    }
+    let status = match (wrong.is_empty(), all_good) {
+        // Also when the rule that found it belongs to another line.
+        (false, _) => CheckStatus::Problem,
+        (true, true) => CheckStatus::Ok,
+        (true, false) => CheckStatus::Undecided,
+    };
+    // What is wrong must not hide behind what is right.
+    wrong.extend(right);
+    let from = case.name();
+    Some(Seen::new(status, ASKED, from, parts(&wrong)).details(details))
+}
+
+fn complaints<'a>(reference: &Reference, found: &'a [(&'static Rule, Finding)]) -> Vec<&'a str> {
+    let place = reference.place.to_string();
+    let mut codes: Vec<&str> = found
+        .iter()
+        .filter(|(_, finding)| {
+            finding
+                .subjects
+                .iter()
+                .any(|subject| subject.kind == SubjectKind::Setting && subject.name == place)
+        })
+        .map(|(_, finding)| finding.code.as_str())
+        .collect();
+    codes.dedup();
+    codes
+}
+
+/// What is known of it, from the best evidence to the weakest; and whether that is no worry.
+fn seen(case: &Case<'_>, reference: &Reference) -> (String, bool) {
+    let visit = match case.visit() {
+        Ok(visit) => visit,
+        Err(why) => return (format!("not known: {why}"), false),
+    };
+    let literal = reference.host.parse::<IpAddr>().ok();
+    let lookup = visit.lookup(&reference.host);
+    let addresses: Vec<IpAddr> = match (literal, &lookup) {
+        (Some(address), _) => vec![address],
+        (None, Fact::Known(lookup)) if lookup.addresses.is_empty() => {
+            return ("does not resolve".into(), false);
+        }
+        (None, Fact::Known(lookup)) => lookup.addresses.clone(),
+        (None, Fact::Failed(why)) => return (format!("not known: {why}"), false),
+        // Asking for it would have sent a packet to the internet.
+        (None, Fact::NotCollected) => return ("not asked: a name of the outside".into(), true),
+    };
+    let owner = addresses
+        .iter()
+        .find_map(|address| case.owner_of(*address))
+        .map(|owner| format!("leads to {}", owner.name));
+    let tried = reference.certain_port().and_then(|port| {
+        addresses.iter().find_map(|address| {
+            visit
+                .connect(SocketAddr::new(*address, port))
+                .known()
+                .copied()
+        })
+    });
+    let fate = tried.map(|connected| match connected {
+        Connected::Open { .. } => ("a connection opens", true),
+        Connected::Failed { errno, .. } => (errno.words(), false),
+    });
+    match (owner, fate) {
+        (Some(owner), Some((fate, good))) => (format!("{owner}, {fate}"), good),
+        (Some(owner), None) => (owner, true),
+        (None, Some((fate, good))) => (fate.to_owned(), good),
+        (None, None) if literal.is_some() => ("not tried".into(), true),
+        (None, None) => (format!("leads to {}", comma(&addresses)), true),
+    }
+}

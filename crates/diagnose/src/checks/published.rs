@@ -1,0 +1,240 @@
+//! Published ports: how far a connection from the engine's host got, and what is only exposed.
+
+use std::net::SocketAddr;
+
+use netcheck_probe::{Connected, Delivered, Protocol, Then};
+
+use super::{Seen, comma, parts};
+use crate::case::{Case, Listener};
+use crate::evidence::{Binding, Fact, Mode, Port};
+use crate::plan;
+use crate::recreate::publish_word;
+use crate::report::CheckStatus;
+
+const ASKED: &str = "do its published ports lead to it";
+const FROM: &str = "the engine's host";
+
+pub(super) fn look(case: &Case<'_>) -> Seen {
+    let published = &case.subject.published;
+    if published.is_empty() {
+        return nothing(case);
+    }
+    // The engine lists `0.0.0.0:8080` and `[::]:8080` apart; what fared alike is one thing to read.
+    let mut groups: Vec<(Port, String, Vec<String>)> = Vec::new();
+    let mut all_reached = true;
+    for binding in published {
+        let (words, reached) = fate(case, binding);
+        all_reached &= reached;
+        let host = host_side(binding);
+        match groups
+            .iter_mut()
+            .find(|(port, fate, _)| *port == binding.container && *fate == words)
+        {
+            Some((_, _, hosts)) => hosts.push(host),
+            None => groups.push((binding.container, words, vec![host])),
+        }
+    }
+    let lines: Vec<String> = groups
+        .into_iter()
+        .map(|(port, words, hosts)| format!("{} -> {port}: {words}", comma(hosts)))
+        .collect();
+    let status = if all_reached {
+        CheckStatus::Ok
+    } else {
+        CheckStatus::Undecided
+    };
+    let mut details = lines.clone();
+    details.extend(from_outside(case));
+    Seen::new(status, ASKED, FROM, parts(&lines)).details(details)
+}
+
+fn nothing(case: &Case<'_>) -> Seen {
+    let skipped = |saw: String| Seen::new(CheckStatus::Skipped, ASKED, FROM, saw);
+    let detail = case.detail;
+    let wanted = comma(detail.wanted.iter().map(publish_word));
+    match &detail.mode {
+        Mode::Host => skipped(if wanted.is_empty() {
+            "host mode: it listens on the host itself".into()
+        } else {
+            format!("host mode: it listens on the host itself, and -p {wanted} is ignored")
+        }),
+        Mode::None if !wanted.is_empty() => skipped(format!("none mode: -p {wanted} is ignored")),
+        Mode::Container(_) => {
+            skipped("container mode: ports are published by the container it shares with".into())
+        }
+        _ if !wanted.is_empty() => Seen::new(
+            CheckStatus::Undecided,
+            ASKED,
+            FROM,
+            format!("asked for and not in force: {wanted}"),
+        ),
+        _ => match &detail.exposed[..] {
+            [] => skipped("nothing published".into()),
+            [one] => skipped(format!(
+                "{one} is exposed, not published: reachable on its networks, not from the host"
+            )),
+            many => skipped(format!(
+                "{} are exposed, not published: reachable on its networks, not from the host",
+                comma(many)
+            )),
+        },
+    }
+}
+
+/// `0.0.0.0:8080`.
+fn host_side(binding: &Binding) -> String {
+    match (binding.host_address, binding.host_port) {
+        (Some(address), Some(port)) => SocketAddr::new(address, port).to_string(),
+        (None, Some(port)) => port.to_string(),
+        (Some(address), None) => address.to_string(),
+        (None, None) => "no port".into(),
+    }
+}
+
+/// How far a connection got, in words, and whether that is all the way.
+fn fate(case: &Case<'_>, binding: &Binding) -> (String, bool) {
+    let (Some(address), Some(port)) = (binding.host_address, binding.host_port) else {
+        return ("not in force".into(), false);
+    };
+    let (mut words, reached) = tried(
+        case,
+        SocketAddr::new(plan::nearest(address), port),
+        binding.container,
+    );
+    if address.is_loopback() {
+        words.push_str(", only on this host");
+    }
+    (words, reached)
+}
+
+/// Who waits for it inside.
+enum Inside {
+    Somebody,
+    OnLoopback,
+    Nobody,
+    Unknown,
+}
+
+fn inside(case: &Case<'_>, port: Port) -> Inside {
+    let Ok(listeners) = case.listeners() else {
+        return Inside::Unknown;
+    };
+    let mut there = listeners.iter().filter(|one| one.port == port).peekable();
+    if there.peek().is_none() {
+        Inside::Nobody
+    } else if there.any(Listener::is_reachable) {
+        Inside::Somebody
+    } else {
+        Inside::OnLoopback
+    }
+}
+
+fn tried(case: &Case<'_>, to: SocketAddr, port: Port) -> (String, bool) {
+    let visit = match case.host_visit() {
+        Ok(visit) => visit,
+        Err(why) => return (format!("not tried: {why}"), false),
+    };
+    let inside = inside(case, port);
+    match port.protocol {
+        Protocol::Tcp => opened(&visit.connect(to), &inside),
+        Protocol::Udp => delivered(&visit.datagram(to), &inside),
+    }
+}
+
+/// docker-proxy completes the handshake before it dials the container: an open connection proves
+/// nothing without a listener inside.
+fn opened(connect: &Fact<&Connected>, inside: &Inside) -> (String, bool) {
+    let connected = match connect {
+        Fact::Known(connected) => *connected,
+        Fact::NotCollected => return ("not tried".into(), false),
+        Fact::Failed(why) => return (format!("not tried: {why}"), false),
+    };
+    let then = match connected {
+        Connected::Failed { errno, .. } => return (errno.words().into(), false),
+        Connected::Open { then, .. } => then,
+    };
+    let stays = matches!(then, Then::Silent | Then::Spoke(_));
+    match (stays, inside) {
+        (true, Inside::Somebody) => ("reached".into(), true),
+        (true, Inside::Unknown) => (
+            "accepted on the host; who listens inside is not known".into(),
+            false,
+        ),
+        (true, Inside::Nobody) => ("accepted on the host, nobody listens inside".into(), false),
+        (true, Inside::OnLoopback) => (
+            "accepted on the host, inside it listens on loopback only".into(),
+            false,
+        ),
+        (false, Inside::Nobody) => (
+            "accepted by docker-proxy, then closed: nobody inside".into(),
+            false,
+        ),
+        (false, Inside::OnLoopback) => (
+            "accepted by docker-proxy, then closed: inside it listens on loopback only".into(),
+            false,
+        ),
+        (false, Inside::Somebody | Inside::Unknown) => {
+            ("accepted, then closed at once".into(), false)
+        }
+    }
+}
+
+/// UDP has no handshake: silence is what both a delivered and a lost datagram look like.
+fn delivered(datagram: &Fact<&Delivered>, inside: &Inside) -> (String, bool) {
+    let delivered = match datagram {
+        Fact::Known(delivered) => *delivered,
+        Fact::NotCollected => return ("not tried".into(), false),
+        Fact::Failed(why) => return (format!("not tried: {why}"), false),
+    };
+    match (delivered, inside) {
+        (Delivered::Reply { .. }, _) => ("reached, it replied".into(), true),
+        (Delivered::Failed { errno }, _) => (errno.words().into(), false),
+        (_, Inside::Somebody) => ("delivered as far as can be seen".into(), true),
+        (_, Inside::OnLoopback) => ("inside it listens on loopback only".into(), false),
+        (_, Inside::Nobody) => ("nobody listens inside".into(), false),
+        (_, Inside::Unknown) => (
+            "no reply, which says little of UDP; who listens inside is not known".into(),
+            false,
+        ),
+    }
+}
+
+/// By the address that other machines use; it does not pass docker-proxy.
+fn from_outside(case: &Case<'_>) -> Vec<String> {
+    let Ok(visit) = case.host_visit() else {
+        return Vec::new();
+    };
+    let snapshot = visit.snapshot();
+    let Some(address) = snapshot
+        .known()
+        .and_then(|snapshot| plan::lan_address(snapshot))
+    else {
+        return Vec::new();
+    };
+    let mut lines: Vec<String> = case
+        .subject
+        .published
+        .iter()
+        .filter(|binding| {
+            binding
+                .host_address
+                .is_some_and(|host| host.is_unspecified() && host.is_ipv4() == address.is_ipv4())
+        })
+        .filter_map(|binding| {
+            let to = SocketAddr::new(address, binding.host_port?);
+            let was_tried = match binding.container.protocol {
+                Protocol::Tcp => visit.connect(to) != Fact::NotCollected,
+                Protocol::Udp => visit.datagram(to) != Fact::NotCollected,
+            };
+            was_tried.then(|| {
+                let (words, _) = tried(case, to, binding.container);
+                format!(
+                    "by the host's own address, {to} -> {}: {words}",
+                    binding.container
+                )
+            })
+        })
+        .collect();
+    lines.dedup();
+    lines
+}
