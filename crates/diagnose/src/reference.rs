@@ -338,32 +338,40 @@ fn names_a_peer(name: &str) -> bool {
 /// A URL for browsers, for other people's links, or a list of exceptions: `localhost` in it is not
 /// where this container connects to.
 fn is_for_somebody_else(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase().replace('-', "_");
+    let name = name
+        .trim_start_matches('-')
+        .to_ascii_uppercase()
+        .replace('-', "_");
+    // Whole words: DATABASE_URL is no BASE_URL.
+    let name = format!("_{name}_");
     [
         "PUBLIC",
         "EXTERNAL",
         "BROWSER",
         "CORS",
         "ORIGIN",
+        "ORIGINS",
         "REDIRECT",
         "CALLBACK",
         "NO_PROXY",
-        "VITE_",
+        "VITE",
         "REACT_APP",
         "ISSUER",
         "ADVERTISE",
+        "ADVERTISED",
         "FRONTEND_URL",
         "BASE_URL",
         "SITE_URL",
         "ROOT_URL",
         "APP_URL",
         "DOMAIN",
+        "DOMAINS",
         "HOMEPAGE",
         "VIRTUAL_HOST",
         "ALLOWED",
     ]
     .iter()
-    .any(|word| upper.contains(word))
+    .any(|word| name.contains(&format!("_{word}_")))
 }
 
 /// `DB_PORT` for `DB_HOST`.
@@ -492,6 +500,17 @@ mod tests {
         check(
             &["X=http://[::1]:80/"],
             &["X: ::1 Some(80) [80] [http://[::1]:80/]"],
+        );
+    }
+
+    #[test]
+    fn a_database_url_is_no_base_url() {
+        check(
+            &[
+                "DATABASE_URL=postgres://u:secret@localhost:5432/app",
+                "BASE_URL=http://localhost:80",
+            ],
+            &["DATABASE_URL: localhost Some(5432) [5432] [postgres://***@localhost:5432/app]"],
         );
     }
 

@@ -159,7 +159,16 @@ pub(crate) fn inspected(
         .cloned()
         .collect();
     let mode_word = host.network_mode.clone().unwrap_or_default();
-    let mode = mode(&mode_word);
+    let mut mode = mode(&mode_word);
+    // Podman repeats the owner's networks for a member of a shared namespace.
+    let own_networks = match mode {
+        Mode::Container(_) => HashMap::new(),
+        _ => settings.networks.clone().unwrap_or_default(),
+    };
+    // The word of the creation stays when `none` is left for a network.
+    if mode == Mode::None && own_networks.keys().any(|name| name != "none") {
+        mode = Mode::Networks;
+    }
     let hostname = config.hostname.unwrap_or_default();
     let status_word = state
         .status
@@ -252,11 +261,6 @@ pub(crate) fn inspected(
         hostname: hostname.clone(),
         run,
     };
-    // Podman repeats the owner's networks for a member of a shared namespace.
-    let own_networks = match mode {
-        Mode::Container(_) => HashMap::new(),
-        _ => settings.networks.unwrap_or_default(),
-    };
     Some(Container {
         endpoints: endpoints_of(
             own_networks,
@@ -291,7 +295,7 @@ fn endpoints_of(
     networks: &[Network],
     mode: Option<&str>,
 ) -> Vec<Endpoint> {
-    if matches!(mode, Some("host" | "none")) {
+    if mode == Some("host") {
         return Vec::new();
     }
     let short_id = id.get(..12).unwrap_or(id);

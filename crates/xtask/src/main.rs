@@ -1,2 +1,86 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: what people and machines do with this repository, in one place that needs no
+//! shell: the demo, all tests, the benchmark, and the search for leftovers.
+//!
+//! It must leave the engine as it found it however it ends, and never stop or touch an engine,
+//! container, network or file that it did not make.
+
+mod bench;
+mod busybox;
+mod build;
+mod demo;
+mod engine;
+mod failure;
+mod install;
+mod leftovers;
+mod node_image;
+mod own_engine;
+mod process;
+mod stop;
+mod tally;
+mod test;
+mod world;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Result;
+
+/// Everyday work on docker netcheck
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_version_flag = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build and install the plugin, break a small world, and see it diagnosed and repaired
+    Demo,
+    /// Run every test of the workspace, also those that need a real engine
+    Test {
+        /// Words for the test programs, e.g. a part of a test's name
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Measure the plugin against what people do by hand
+    Bench {
+        /// How often each thing is measured
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=500))]
+        runs: u16,
+        /// Write the table into docs/benchmarks.md
+        #[arg(long)]
+        write: bool,
+    },
+    /// List what of ours is left on the engine; exit code 1 if there is anything
+    Leftovers,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = stop::listen().and_then(|()| match cli.command {
+        Task::Demo => demo::run(),
+        Task::Test { args } => test::run(&args),
+        Task::Bench { runs, write } => bench::run(runs.into(), write),
+        Task::Leftovers => leftovers::run(),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure.to_string());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// A line of the result. A reader that has gone away is no error.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A line about what is being done or went wrong; nothing can be done if nobody reads it.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -12,7 +12,8 @@ pub static RULE: Rule = Rule {
     code: "network-mode-none",
     title: "the container was made without a network",
     check: Check::Networks,
-    explained_by: &[],
+    // An ignored -p says more, and has the same cure.
+    explained_by: &["publish-ignored-by-network-mode"],
     docs: "\
 ## What it checks
 

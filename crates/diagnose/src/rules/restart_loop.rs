@@ -107,12 +107,11 @@ fn finish(fault: Fault, container: &Container) -> Fault {
     }
     fault
         .fix(Fix::new(
-            "See why it ends",
-            vec![shell::command(["docker", "logs", "--tail", "50", name])],
-        ))
-        .fix(Fix::new(
-            "Mend what the log says, then start it afresh",
-            vec![shell::command(["docker", "restart", name])],
+            "See why it ends, mend what the log says, then start it afresh",
+            vec![
+                shell::command(["docker", "logs", "--tail", "50", name]),
+                shell::command(["docker", "restart", name]),
+            ],
         ))
 }
 
