@@ -22,6 +22,9 @@ use crate::{connection, exit, terminal};
 /// How long an interrupted run may take to remove its helpers; they end by themselves too.
 const CLEAN_UP: Duration = Duration::from_millis(1500);
 
+/// The same for a run that failed, which may have used up its time; the reaper does the rest.
+const CLEAN_UP_LATE: Duration = Duration::from_millis(250);
+
 /// How long `cleanup` waits for the engine.
 const CLEANUP_COMMAND: Duration = Duration::from_secs(60);
 
@@ -36,9 +39,18 @@ enum Failure {
     Stopped(Stop),
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Message(error.to_string(), error.advice())
+impl Failure {
+    /// What the engine at `host` refused, with what to do next.
+    fn of(error: &Error, host: &str) -> Self {
+        let advice = error.advice();
+        Self::Message(
+            error.to_string(),
+            Some(if error.names_no_engine() {
+                format!("The engine is the one at {host}. {advice}")
+            } else {
+                advice
+            }),
+        )
     }
 }
 
@@ -119,13 +131,17 @@ fn collect(args: &CheckArgs, globals: &Globals) -> Result<Evidence, Failure> {
                 .await
         };
         let evidence = tokio::select! {
-            evidence = progress.during(work) => Ok(evidence?),
+            evidence = progress.during(work) => evidence.map_err(|error| Failure::of(&error, &host)),
             stop = signals.stop() => Err(Failure::Stopped(stop)),
         };
-        if let (Err(_), Some(client), true) = (&evidence, &connected, run.made_helpers()) {
+        if let (Err(failure), Some(client), true) = (&evidence, &connected, run.made_helpers()) {
+            let time = match failure {
+                Failure::Stopped(_) => CLEAN_UP,
+                Failure::Message(..) => CLEAN_UP_LATE,
+            };
             tokio::select! {
                 // What cannot be removed now ends by itself, and the reaper looks again.
-                _ = run.clean_up(client, Deadline::after(CLEAN_UP)) => {}
+                _ = run.clean_up(client, Deadline::after(time)) => {}
                 _ = signals.stop() => {}
             }
         } else {
@@ -237,10 +253,13 @@ pub(crate) fn cleanup(globals: &Globals) -> ExitCode {
     let work = || -> Result<netcheck_engine::Cleaned, Failure> {
         let host = connection::host(globals)?;
         let deadline = Deadline::after(CLEANUP_COMMAND);
-        Ok(runtime()?.block_on(async {
-            let client = Client::connect(&host, None, deadline).await?;
-            netcheck_engine::cleanup(&client, deadline).await
-        })?)
+        runtime()?
+            .block_on(async {
+                let pinned = std::env::var("DOCKER_API_VERSION").ok();
+                let client = Client::connect(&host, pinned.as_deref(), deadline).await?;
+                netcheck_engine::cleanup(&client, deadline).await
+            })
+            .map_err(|error| Failure::of(&error, &host))
     };
     match work() {
         Ok(cleaned) => {

@@ -1,6 +1,6 @@
 //! The lines of a report: for each check what was asked, from where, and what was seen.
 //!
-//! They tell the evidence and judge nothing: a line is a problem when a rule found one, never
+//! They tell the evidence and judge nothing: a line is a problem only where a rule found one, never
 //! because of what the line itself saw. They must not show what was not redacted.
 
 mod config;
@@ -113,7 +113,7 @@ fn look(check: Check, case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Op
         Check::Name => name::look(case),
         Check::Gateway => gateway::look(case),
         Check::Listening => listening::look(case),
-        Check::Published => published::look(case),
+        Check::Published => published::look(case, found),
         Check::Host => host::look(case),
         Check::Outbound => outbound::look(case),
         Check::Config => return config::look(case, found),

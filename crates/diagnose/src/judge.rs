@@ -5,9 +5,10 @@ use crate::case::Case;
 use crate::checks;
 use crate::clean::clean;
 use crate::evidence::{EngineKind, Evidence, How};
+use crate::recreate;
 use crate::report::{
-    CheckLine, Explained, Finding, Outcome, Report, SCHEMA_VERSION, Severity, Subject, SubjectKind,
-    Undecided, VisitNote,
+    CheckLine, CheckStatus, Explained, Finding, Outcome, Report, SCHEMA_VERSION, Severity, Subject,
+    SubjectKind, Undecided, VisitNote,
 };
 use crate::rule::{Check, Rule, Verdict};
 use crate::rules::RULES;
@@ -54,14 +55,9 @@ pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
             .any(|(cause, _)| rule.explained_by.contains(&cause.code))
     });
     let lines = checks::lines(&case, &found, &undecided);
-    let findings = fold(found);
-    let undecided: Vec<_> = undecided
-        .into_iter()
-        .map(|(rule, needs)| Undecided {
-            code: rule.code.into(),
-            needs,
-        })
-        .collect();
+    let mut findings = fold(found);
+    recreate::give_distinct_names(&mut findings);
+    let undecided = open_questions(undecided, &lines, &findings);
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
         outcome: outcome(&findings, &undecided),
@@ -81,6 +77,30 @@ pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
     };
     sanitize(&mut report);
     Ok(report)
+}
+
+/// What the rules could not decide; and where no rule found anything, what a line could not see.
+fn open_questions(
+    undecided: Vec<(&'static Rule, String)>,
+    lines: &[CheckLine],
+    findings: &[Finding],
+) -> Vec<Undecided> {
+    let unseen = lines.iter().filter(|line| {
+        findings.is_empty()
+            && line.status == CheckStatus::Undecided
+            && !undecided.iter().any(|(rule, _)| rule.check == line.check)
+    });
+    let unseen: Vec<Undecided> = unseen
+        .map(|line| Undecided {
+            code: line.check.label().into(),
+            needs: line.saw.clone(),
+        })
+        .collect();
+    let by_rules = undecided.into_iter().map(|(rule, needs)| Undecided {
+        code: rule.code.into(),
+        needs,
+    });
+    by_rules.chain(unseen).collect()
 }
 
 fn outcome(findings: &[Finding], undecided: &[Undecided]) -> Outcome {

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Binding, Container, Detail, Endpoint, HostsLine, Mode, Mount, Port};
-use crate::report::Fix;
+use crate::report::{Finding, Fix};
 use crate::shell;
 
 /// What `docker run` needs besides network, ports, hosts, DNS, sysctls and environment.
@@ -403,6 +403,44 @@ pub fn publish_word(binding: &Binding) -> String {
         netcheck_probe::Protocol::Udp => "/udp",
     };
     format!("{host}{host_port}{}{protocol}", binding.container.number)
+}
+
+/// Several fixes may each keep the old container under another name; so that one can be run after
+/// the other, the names are made distinct across a report.
+pub(crate) fn give_distinct_names(findings: &mut [Finding]) {
+    let mut used: Vec<String> = Vec::new();
+    for fix in findings.iter_mut().flat_map(|finding| &mut finding.fixes) {
+        let renamed_to = |command: &String| -> Option<String> {
+            let rest = command.strip_prefix("docker rename ")?;
+            rest.split(' ').nth(1).map(str::to_owned)
+        };
+        let Some(old) = fix.commands.iter().find_map(renamed_to) else {
+            continue;
+        };
+        let times = used.iter().filter(|name| **name == old).count();
+        used.push(old.clone());
+        if times > 0 {
+            let new = format!("{old}-{}", times + 1);
+            fix.text = replace_word(&fix.text, &old, &new);
+            for command in &mut fix.commands {
+                *command = replace_word(command, &old, &new);
+            }
+        }
+    }
+}
+
+/// Replaces a name where it stands alone.
+fn replace_word(text: &str, from: &str, to: &str) -> String {
+    text.split_inclusive([' ', '`'])
+        .map(|piece| {
+            let bare = piece.trim_end_matches([' ', '`']);
+            if bare == from {
+                format!("{to}{}", &piece[bare.len()..])
+            } else {
+                piece.to_owned()
+            }
+        })
+        .collect()
 }
 
 /// A literal inside an extended regular expression with `#` as the delimiter.

@@ -14,7 +14,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// [`SCHEMA_VERSION`].
+    /// Version of this layout: 1. Fields may be added within a version, never removed or renamed.
     pub schema_version: u32,
     /// The verdict.
     pub outcome: Outcome,
@@ -218,7 +218,7 @@ impl Fix {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Undecided {
-    /// The rule that could not decide.
+    /// The rule that could not decide, or the check whose line shows it.
     pub code: String,
     /// What it would have needed, and why that is missing.
     pub needs: String,

@@ -1,7 +1,7 @@
 //! What the Engine API says, gathered at once: engine, networks, containers, and the details of
 //! those that matter. One refused call does not end the run; it becomes a fact that failed.
 
-use bollard::models::{ContainerInspectResponse, SystemInfo};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, SystemInfo};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions};
 use futures_util::stream::{self, StreamExt};
 use netcheck_diagnose::clean::clean;
@@ -35,40 +35,39 @@ pub(crate) async fn collect(
 ) -> Result<Collected> {
     let docker = &client.docker;
     let options = ListContainersOptionsBuilder::new().all(true).build();
-    let (list, networks, info) = tokio::join!(
-        client.call(
-            deadline,
-            "listing the containers",
-            docker.list_containers(Some(options))
-        ),
-        client.call(
-            deadline,
-            "listing the networks",
-            docker.list_networks(None::<ListNetworksOptions>)
-        ),
-        client.call(deadline, "asking for its settings", docker.info()),
+    let essential = async {
+        let list = client
+            .call(
+                deadline,
+                "listing the containers",
+                docker.list_containers(Some(options)),
+            )
+            .await?;
+        // Who is near is known without the networks' own settings.
+        let sketch = listed(&list, &[]);
+        let subject = find(&sketch, wanted)?;
+        let inspected = inspect(client, &sketch, &subject, deadline).await;
+        Ok((list, subject, inspected))
+    };
+    // A run can do without these: waiting for them must leave time for the looks from inside.
+    let networks = client.call(
+        deadline.half(),
+        "listing the networks",
+        docker.list_networks(None::<ListNetworksOptions>),
     );
-    let list = list?;
+    let info = client.call(deadline.half(), "asking for its settings", docker.info());
+    let ((list, subject, inspected), networks, info) =
+        tokio::try_join!(essential, async { Ok(networks.await) }, async {
+            Ok(info.await)
+        },)?;
     let networks: Result<Vec<Network>, String> = networks
         .map(|list| list.into_iter().filter_map(convert::network).collect())
         .map_err(|error| error.to_string());
     let known_networks = networks.as_deref().unwrap_or_default();
-    let mut containers: Vec<Container> = list
-        .into_iter()
-        // Our own helpers, of this or another run, are nobody's business.
-        .filter(|summary| {
-            !summary
-                .labels
-                .as_ref()
-                .is_some_and(|labels| labels.contains_key(LABEL_ROLE))
-        })
-        .filter_map(|summary| convert::listed(summary, known_networks))
-        .collect();
-    containers.sort_by(|a, b| a.name.cmp(&b.name));
-    let subject = find(&containers, wanted)?;
+    let mut containers = listed(&list, known_networks);
     let info: Option<SystemInfo> = info.ok();
-    let inspected = inspect(client, &containers, &subject, deadline).await;
     let mut subject_error = None;
+    let usual_log = usual_log(&inspected);
     for (id, result) in inspected {
         let Some(at) = containers.iter().position(|container| container.id == id) else {
             continue;
@@ -103,6 +102,35 @@ pub(crate) async fn collect(
     })
 }
 
+/// The containers of a list, by name.
+fn listed(list: &[ContainerSummary], networks: &[Network]) -> Vec<Container> {
+    let mut containers: Vec<Container> = list
+        .iter()
+        // Our own helpers, of this or another run, are nobody's business.
+        .filter(|summary| {
+            !summary
+                .labels
+                .as_ref()
+                .is_some_and(|labels| labels.contains_key(LABEL_ROLE))
+        })
+        .filter_map(|summary| convert::listed(summary.clone(), networks))
+        .collect();
+    containers.sort_by(|a, b| a.name.cmp(&b.name));
+    containers
+}
+
+/// The log settings that every container has: the daemon's own, which a new container gets anyway.
+/// One container alone says nothing about what is usual.
+fn usual_log(inspected: &[(String, Result<Inspected>)]) -> Option<HostConfigLogConfig> {
+    let mut all = inspected.iter().filter_map(|(_, result)| {
+        let (inspect, _) = result.as_ref().ok()?;
+        inspect.host_config.as_ref()?.log_config.as_ref()
+    });
+    let first = all.next()?;
+    let second = all.next()?;
+    (first == second && all.all(|other| other == first)).then(|| first.clone())
+}
+
 type Inspected = (
     ContainerInspectResponse,
     Option<bollard::models::ImageInspect>,
@@ -133,10 +161,12 @@ async fn inspect(
     chosen.sort_by_key(|(other, _)| *other);
     chosen.truncate(MOST_INSPECTED);
     stream::iter(chosen)
-        .map(|(_, container)| async move {
+        .map(|(other, container)| async move {
+            // Others are worth waiting for, but not all the time.
+            let until = if other { deadline.half() } else { deadline };
             (
                 container.id.clone(),
-                inspect_one(client, container, deadline).await,
+                inspect_one(client, container, until, deadline.half()).await,
             )
         })
         .buffer_unordered(AT_ONCE)
@@ -149,6 +179,7 @@ async fn inspect_one(
     client: &Client,
     container: &Container,
     deadline: Deadline,
+    image_deadline: Deadline,
 ) -> Result<Inspected> {
     let doing = format!("inspecting `{}`", clean(&container.name));
     let call = async {
@@ -167,7 +198,7 @@ async fn inspect_one(
         Some(id) => {
             let doing = "inspecting an image";
             client
-                .call(deadline, doing, client.docker.inspect_image(id))
+                .call(image_deadline, doing, client.docker.inspect_image(id))
                 .await
                 .ok()
         }
@@ -183,7 +214,7 @@ pub(crate) async fn look_again(
     networks: &[Network],
     deadline: Deadline,
 ) -> Result<Option<Container>> {
-    let (inspect, image) = inspect_one(client, container, deadline).await?;
+    let (inspect, image) = inspect_one(client, container, deadline, deadline).await?;
     Ok(convert::inspected(inspect, image.as_ref(), networks, None))
 }
 

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect,
-    Network as ApiNetwork, PortMap, PortSummary, SystemInfo,
+    ContainerInspectResponse, ContainerSummary, EndpointSettings, HostConfigLogConfig,
+    ImageInspect, Network as ApiNetwork, PortMap, PortSummary, SystemInfo,
 };
 use netcheck_diagnose::evidence::{
     Binding, Container, Detail, Endpoint, Engine, Fact, Health, HostsLine, Ipam, Mode, Network,
@@ -137,9 +137,9 @@ pub(crate) fn inspected(
     inspect: ContainerInspectResponse,
     image: Option<&ImageInspect>,
     networks: &[Network],
-    log_driver: Option<&str>,
+    usual_log: Option<&HostConfigLogConfig>,
 ) -> Option<Container> {
-    let run = recreate::run(&inspect, image, log_driver);
+    let run = recreate::run(&inspect, image, usual_log);
     let id = inspect.id?;
     let name = inspect
         .name

@@ -33,6 +33,15 @@ impl Deadline {
         }
     }
 
+    /// The moment when half of the time is over: for what the rest must not wait for.
+    #[must_use]
+    pub fn half(self) -> Self {
+        Self {
+            end: self.started + self.whole() / 2,
+            ..self
+        }
+    }
+
     /// The whole time that was given.
     pub fn whole(self) -> Duration {
         self.end.saturating_duration_since(self.started)

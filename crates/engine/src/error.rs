@@ -128,8 +128,8 @@ impl std::error::Error for Error {}
 
 impl Error {
     /// What to do next, in a sentence or two.
-    pub fn advice(&self) -> Option<String> {
-        Some(match self {
+    pub fn advice(&self) -> String {
+        match self {
             Self::BadHost { .. } => {
                 "Use unix:///PATH or tcp://HOST:PORT in -H or DOCKER_HOST, or leave both away.".into()
             }
@@ -154,7 +154,21 @@ impl Error {
                 ),
             },
             Self::AmbiguousContainer { .. } => "Give more of the id, or the name.".into(),
-            Self::Api { .. } | Self::Vanished { .. } => return None,
-        })
+            Self::Api { .. } => {
+                "See whether `docker ps` answers, and what the engine's own log says.".into()
+            }
+            Self::Vanished { .. } => "`docker ps -a` lists the containers there are now.".into(),
+        }
+    }
+
+    /// Whether the message leaves open which engine it speaks of.
+    pub fn names_no_engine(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut { .. }
+                | Self::Api { .. }
+                | Self::NotLinux { .. }
+                | Self::ApiVersion { .. }
+        )
     }
 }

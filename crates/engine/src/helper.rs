@@ -5,6 +5,7 @@
 //! root without a shell. It ends by itself when its input ends, i.e. when this process does, and
 //! the engine removes it then.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::container::LogOutput;
@@ -36,6 +37,8 @@ pub struct Run {
     reaper_program: Option<Vec<std::ffi::OsString>>,
     reaper: OnceCell<Option<Reaper>>,
     image: OnceCell<Result<(), String>>,
+    /// Helpers that were begun and not seen to start: those do not end by themselves.
+    unfinished: AtomicUsize,
 }
 
 impl Run {
@@ -47,6 +50,7 @@ impl Run {
             reaper_program: reaper,
             reaper: OnceCell::new(),
             image: OnceCell::new(),
+            unfinished: AtomicUsize::new(0),
         }
     }
 
@@ -69,9 +73,11 @@ impl Run {
         remove_containers(client, &format!("{LABEL_RUN}={}", self.id), deadline).await
     }
 
-    /// Tells the reaper that nothing is left to do.
+    /// Tells the reaper that nothing is left to do; where a helper may be left that never started,
+    /// the reaper is left to its work.
     pub fn finish(self) {
-        if let Some(Some(reaper)) = self.reaper.into_inner() {
+        let unfinished = self.unfinished.into_inner();
+        if let (Some(Some(reaper)), 0) = (self.reaper.into_inner(), unfinished) {
             reaper.dismiss();
         }
     }
@@ -129,6 +135,13 @@ async fn start(
             .create_container(Some(options), body(run, image, network_mode))
     };
     let doing = "making a helper container";
+    // From here on a container may be there, even if nobody hears of it.
+    run.unfinished.fetch_add(1, Ordering::Relaxed);
+    let not_made = |error: &bollard::errors::Error| {
+        if status_of(error).is_some() {
+            run.unfinished.fetch_sub(1, Ordering::Relaxed);
+        }
+    };
     // Nearly always the image is there already, and asking first would cost a call.
     let created = match create().await {
         Err(error) if status_of(&error) == Some(404) && !is_about_a_container(&error) => {
@@ -141,11 +154,18 @@ async fn start(
                         .map_err(|error| error.to_string())
                 })
                 .await;
-            loaded.clone()?;
-            create().await.map_err(|error| words(doing, &error))?
+            if let Err(why) = loaded {
+                not_made(&error);
+                return Err(why.clone());
+            }
+            create().await
         }
-        other => other.map_err(|error| words(doing, &error))?,
+        other => other,
     };
+    let created = created.map_err(|error| {
+        not_made(&error);
+        words(doing, &error)
+    })?;
     let attach = AttachContainerOptionsBuilder::new()
         .stream(true)
         .stdin(true)
@@ -162,6 +182,7 @@ async fn start(
         .start_container(&created.id, None)
         .await
         .map_err(|error| words("starting a helper container", &error))?;
+    run.unfinished.fetch_sub(1, Ordering::Relaxed);
     let output = streams.output.filter_map(|part| async {
         match part {
             Ok(LogOutput::StdOut { message } | LogOutput::Console { message }) => {

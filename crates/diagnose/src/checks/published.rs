@@ -10,21 +10,27 @@ use crate::evidence::{Binding, Fact, Mode, Port};
 use crate::plan;
 use crate::recreate::publish_word;
 use crate::report::CheckStatus;
+use crate::report::Finding;
+use crate::rule::Rule;
 
 const ASKED: &str = "do its published ports lead to it";
 const FROM: &str = "the engine's host";
 
-pub(super) fn look(case: &Case<'_>) -> Seen {
+pub(super) fn look(case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Seen {
     let published = &case.subject.published;
     if published.is_empty() {
         return nothing(case);
     }
     // The engine lists `0.0.0.0:8080` and `[::]:8080` apart; what fared alike is one thing to read.
     let mut groups: Vec<(Port, String, Vec<String>)> = Vec::new();
-    let mut all_reached = true;
+    let mut worst = CheckStatus::Ok;
     for binding in published {
         let (words, reached) = fate(case, binding);
-        all_reached &= reached;
+        worst = match (worst, reached) {
+            (CheckStatus::Problem, _) | (_, CheckStatus::Problem) => CheckStatus::Problem,
+            (CheckStatus::Ok, other) => other,
+            (worst, _) => worst,
+        };
         let host = host_side(binding);
         match groups
             .iter_mut()
@@ -38,10 +44,10 @@ pub(super) fn look(case: &Case<'_>) -> Seen {
         .into_iter()
         .map(|(port, words, hosts)| format!("{} -> {port}: {words}", comma(hosts)))
         .collect();
-    let status = if all_reached {
-        CheckStatus::Ok
-    } else {
-        CheckStatus::Undecided
+    // That it is not reached is a fact; that it is a problem is for the rules to say.
+    let status = match worst {
+        CheckStatus::Problem if found.is_empty() => CheckStatus::Undecided,
+        other => other,
     };
     let mut details = lines.clone();
     details.extend(from_outside(case));
@@ -91,10 +97,10 @@ fn host_side(binding: &Binding) -> String {
     }
 }
 
-/// How far a connection got, in words, and whether that is all the way.
-fn fate(case: &Case<'_>, binding: &Binding) -> (String, bool) {
+/// How far a connection got, in words, and whether that is all the way (ok), not (problem), or not known.
+fn fate(case: &Case<'_>, binding: &Binding) -> (String, CheckStatus) {
     let (Some(address), Some(port)) = (binding.host_address, binding.host_port) else {
-        return ("not in force".into(), false);
+        return ("not in force".into(), CheckStatus::Problem);
     };
     let (mut words, reached) = tried(
         case,
@@ -129,10 +135,10 @@ fn inside(case: &Case<'_>, port: Port) -> Inside {
     }
 }
 
-fn tried(case: &Case<'_>, to: SocketAddr, port: Port) -> (String, bool) {
+fn tried(case: &Case<'_>, to: SocketAddr, port: Port) -> (String, CheckStatus) {
     let visit = match case.host_visit() {
         Ok(visit) => visit,
-        Err(why) => return (format!("not tried: {why}"), false),
+        Err(why) => return (format!("not tried: {why}"), CheckStatus::Undecided),
     };
     let inside = inside(case, port);
     match port.protocol {
@@ -143,58 +149,64 @@ fn tried(case: &Case<'_>, to: SocketAddr, port: Port) -> (String, bool) {
 
 /// docker-proxy completes the handshake before it dials the container: an open connection proves
 /// nothing without a listener inside.
-fn opened(connect: &Fact<&Connected>, inside: &Inside) -> (String, bool) {
+fn opened(connect: &Fact<&Connected>, inside: &Inside) -> (String, CheckStatus) {
     let connected = match connect {
         Fact::Known(connected) => *connected,
-        Fact::NotCollected => return ("not tried".into(), false),
-        Fact::Failed(why) => return (format!("not tried: {why}"), false),
+        Fact::NotCollected => return ("not tried".into(), CheckStatus::Undecided),
+        Fact::Failed(why) => return (format!("not tried: {why}"), CheckStatus::Undecided),
     };
     let then = match connected {
-        Connected::Failed { errno, .. } => return (errno.words().into(), false),
+        Connected::Failed { errno, .. } => return (errno.words().into(), CheckStatus::Problem),
         Connected::Open { then, .. } => then,
     };
     let stays = matches!(then, Then::Silent | Then::Spoke(_));
     match (stays, inside) {
-        (true, Inside::Somebody) => ("reached".into(), true),
+        (true, Inside::Somebody) => ("reached".into(), CheckStatus::Ok),
         (true, Inside::Unknown) => (
             "accepted on the host; who listens inside is not known".into(),
-            false,
+            CheckStatus::Undecided,
         ),
-        (true, Inside::Nobody) => ("accepted on the host, nobody listens inside".into(), false),
+        (true, Inside::Nobody) => (
+            "accepted on the host, nobody listens inside".into(),
+            CheckStatus::Problem,
+        ),
         (true, Inside::OnLoopback) => (
             "accepted on the host, inside it listens on loopback only".into(),
-            false,
+            CheckStatus::Problem,
         ),
         (false, Inside::Nobody) => (
             "accepted by docker-proxy, then closed: nobody inside".into(),
-            false,
+            CheckStatus::Problem,
         ),
         (false, Inside::OnLoopback) => (
             "accepted by docker-proxy, then closed: inside it listens on loopback only".into(),
-            false,
+            CheckStatus::Problem,
         ),
         (false, Inside::Somebody | Inside::Unknown) => {
-            ("accepted, then closed at once".into(), false)
+            ("accepted, then closed at once".into(), CheckStatus::Problem)
         }
     }
 }
 
 /// UDP has no handshake: silence is what both a delivered and a lost datagram look like.
-fn delivered(datagram: &Fact<&Delivered>, inside: &Inside) -> (String, bool) {
+fn delivered(datagram: &Fact<&Delivered>, inside: &Inside) -> (String, CheckStatus) {
     let delivered = match datagram {
         Fact::Known(delivered) => *delivered,
-        Fact::NotCollected => return ("not tried".into(), false),
-        Fact::Failed(why) => return (format!("not tried: {why}"), false),
+        Fact::NotCollected => return ("not tried".into(), CheckStatus::Undecided),
+        Fact::Failed(why) => return (format!("not tried: {why}"), CheckStatus::Undecided),
     };
     match (delivered, inside) {
-        (Delivered::Reply { .. }, _) => ("reached, it replied".into(), true),
-        (Delivered::Failed { errno }, _) => (errno.words().into(), false),
-        (_, Inside::Somebody) => ("delivered as far as can be seen".into(), true),
-        (_, Inside::OnLoopback) => ("inside it listens on loopback only".into(), false),
-        (_, Inside::Nobody) => ("nobody listens inside".into(), false),
+        (Delivered::Reply { .. }, _) => ("reached, it replied".into(), CheckStatus::Ok),
+        (Delivered::Failed { errno }, _) => (errno.words().into(), CheckStatus::Problem),
+        (_, Inside::Somebody) => ("delivered as far as can be seen".into(), CheckStatus::Ok),
+        (_, Inside::OnLoopback) => (
+            "inside it listens on loopback only".into(),
+            CheckStatus::Problem,
+        ),
+        (_, Inside::Nobody) => ("nobody listens inside".into(), CheckStatus::Problem),
         (_, Inside::Unknown) => (
             "no reply, which says little of UDP; who listens inside is not known".into(),
-            false,
+            CheckStatus::Undecided,
         ),
     }
 }

@@ -145,7 +145,8 @@ impl Page<'_> {
             {
                 last.push_str(&" ".repeat(right - used - wide));
                 last.push_str(&engine);
-            } else {
+            } else if self.style.verbose {
+                // Where there is no room for it, only those who want everything get it.
                 lines.extend(wrap(&engine, room, room));
             }
         }

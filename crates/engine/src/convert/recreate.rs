@@ -4,8 +4,8 @@
 //! silently lose it. Secrets on the command line make it unreproducible too: they are not kept.
 
 use bollard::models::{
-    ContainerConfig, ContainerInspectResponse, HealthConfig, HostConfig, ImageConfig, ImageInspect,
-    MountPoint, RestartPolicyNameEnum,
+    ContainerConfig, ContainerInspectResponse, HealthConfig, HostConfig, HostConfigLogConfig,
+    ImageConfig, ImageInspect, MountPoint, PortMap, RestartPolicyNameEnum,
 };
 use netcheck_diagnose::evidence::Mount;
 use netcheck_diagnose::recreate::Run;
@@ -17,7 +17,7 @@ const DEFAULT_SHM: i64 = 64 * 1024 * 1024;
 pub(super) fn run(
     inspect: &ContainerInspectResponse,
     image: Option<&ImageInspect>,
-    log_driver: Option<&str>,
+    usual_log: Option<&HostConfigLogConfig>,
 ) -> Run {
     let empty_config = ContainerConfig::default();
     let empty_host = HostConfig::default();
@@ -28,8 +28,8 @@ pub(super) fn run(
         .and_then(|image| image.config.as_ref())
         .unwrap_or(&empty_image);
     let mut words = Words::default();
-    process(config, made_of, &mut words);
-    host_settings(host, log_driver, &mut words);
+    process(config, made_of, host.port_bindings.as_ref(), &mut words);
+    host_settings(host, usual_log, &mut words);
     labels(config, made_of, &mut words);
     let entrypoint = config.entrypoint.clone().unwrap_or_default();
     let command = config.cmd.clone().unwrap_or_default();
@@ -114,7 +114,12 @@ fn set(value: Option<&String>) -> Option<&String> {
     value.filter(|value| !value.is_empty())
 }
 
-fn process(config: &ContainerConfig, image: &ImageConfig, words: &mut Words) {
+fn process(
+    config: &ContainerConfig,
+    image: &ImageConfig,
+    published: Option<&PortMap>,
+    words: &mut Words,
+) {
     let differs = |ours: Option<&String>, theirs: Option<&String>| {
         set(ours).filter(|ours| Some(*ours) != theirs).cloned()
     };
@@ -177,7 +182,7 @@ fn health(check: &HealthConfig, words: &mut Words) {
     }
 }
 
-fn host_settings(host: &HostConfig, log_driver: Option<&str>, words: &mut Words) {
+fn host_settings(host: &HostConfig, usual_log: Option<&HostConfigLogConfig>, words: &mut Words) {
     if let Some(policy) = &host.restart_policy {
         match (policy.name, policy.maximum_retry_count) {
             (Some(RestartPolicyNameEnum::ON_FAILURE), Some(times)) if times > 0 => {
@@ -235,7 +240,9 @@ fn host_settings(host: &HostConfig, log_driver: Option<&str>, words: &mut Words)
             words.flag("--ulimit", format!("{name}={soft}:{hard}"));
         }
     }
-    for (path, options) in host.tmpfs.iter().flatten() {
+    let mut tmpfs: Vec<_> = host.tmpfs.iter().flatten().collect();
+    tmpfs.sort();
+    for (path, options) in tmpfs {
         let options = if options.is_empty() {
             String::new()
         } else {
@@ -276,12 +283,16 @@ fn host_settings(host: &HostConfig, log_driver: Option<&str>, words: &mut Words)
     {
         words.flag("--runtime", runtime);
     }
-    if let Some(log) = &host.log_config
+    if let Some(log) = host
+        .log_config
+        .as_ref()
+        .filter(|log| Some(*log) != usual_log)
         && let Some(driver) = set(log.typ.as_ref())
-        && (Some(driver.as_str()) != log_driver || log.config.iter().flatten().next().is_some())
     {
         words.flag("--log-driver", driver);
-        for (name, value) in log.config.iter().flatten() {
+        let mut options: Vec<_> = log.config.iter().flatten().collect();
+        options.sort();
+        for (name, value) in options {
             words.cannot_if(redact::is_secret_name(name), "a secret log option");
             words.flag("--log-opt", format!("{name}={value}"));
         }

@@ -10,7 +10,6 @@ fn hostile_text_stays_text() {
     let report = hostile();
     insta::assert_snapshot!(text(&report, Style { quiet: true, ..PLAIN }), @r"
     ✗ a\u{1b}[31mb\u{202e}c\u{9b}2Jd\u{a}e|f`g<img src=x>[h](http://i)\u{200b}
-      (a\u{1b}[31mb\u{202e}c\u{9b}2Jd\u{a}e|f`g<img src=x>[h](http://i)\u{200b})
     ");
     // Longer than the longest run of backticks in a command.
     assert!(markdown(&report).contains("\n`````sh\n"));

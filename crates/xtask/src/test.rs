@@ -1,0 +1,92 @@
+//! `cargo xtask test`: every test of the workspace, those on a real engine too, and one line at the
+//! end that tells how it went. Nothing is skipped silently, and no test at all is a failure.
+
+use std::process::Command;
+
+use crate::engine::Engine;
+use crate::failure::{Failure, Result, told};
+use crate::process::{self, Patience};
+use crate::tally::Tally;
+use crate::{build, complain, leftovers, say, stop};
+
+/// What is tested: some code exists only with a feature that nobody else turns on.
+const PARTS: [&[&str]; 3] = [
+    &["--workspace"],
+    &["--package", "netcheck-probe", "--features", "program"],
+    &["--package", "netcheck-diagnose", "--features", "schema"],
+];
+
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut tally = Tally::default();
+    let result = run_all(args, &mut tally);
+    if let Err(failure) = &result {
+        complain(&failure.to_string());
+    }
+    // The last line, always: programs read it.
+    say(&tally.to_string());
+    match result {
+        // Everything has been said.
+        Err(failure) => std::process::exit(failure.code().into()),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn run_all(args: &[String], tally: &mut Tally) -> Result<()> {
+    let engine = Engine::ensure()?;
+    complain(&format!("testing with Docker Engine {}", engine.version()));
+    let mut wrong = Vec::new();
+    for part in PARTS {
+        if let Err(failure) = test(&engine, part, args, tally) {
+            stop::check()?;
+            wrong.push(failure.to_string());
+        }
+    }
+    // Not `?`: the tests' failures are worth more than this one.
+    if let Err(failure) = clean_up(&engine) {
+        wrong.push(failure.to_string());
+    }
+    if engine.is_own() {
+        // Afterwards there is no engine to look at any more.
+        match leftovers::find(&engine) {
+            Ok(found) if found.is_empty() => {}
+            Ok(found) => wrong.push(format!("the tests left behind: {}", found.join(", "))),
+            Err(failure) => wrong.push(failure.to_string()),
+        }
+    }
+    if tally.passed + tally.failed == 0 {
+        wrong.push("no test ran".into());
+    }
+    if wrong.is_empty() { Ok(()) } else { told(wrong.join("\n")) }
+}
+
+fn test(engine: &Engine, part: &[&str], args: &[String], tally: &mut Tally) -> Result<()> {
+    let shown = format!("cargo test {}", part.join(" "));
+    complain(&format!("\n==> {shown}"));
+    let mut command = build::cargo();
+    engine.aim(&mut command);
+    command.args(["test", "--locked", "--no-fail-fast"]).args(part).arg("--").args(args);
+    let before = tally.failed;
+    let status = process::watch(&format!("running `{shown}`"), &mut command, |line| tally.see(line))?;
+    if status.success() {
+        return Ok(());
+    }
+    if tally.failed > before {
+        return told(format!("`{shown}`: {} failed", tally.failed - before));
+    }
+    // It counts, so that nobody reads "0 failed" under a build that broke.
+    tally.failed += 1;
+    told(format!(
+        "`{shown}` failed ({status}) without a failed test: something did not compile, or a test \
+         program died; it is counted as one failure"
+    ))
+}
+
+/// Removes the helper's image, which a user would keep and a test must not.
+fn clean_up(engine: &Engine) -> Result<()> {
+    let plugin = build::plugin(false)
+        .map_err(|failure| Failure::Told(format!("cleaning up after the tests: {failure}")))?;
+    let mut command = Command::new(plugin);
+    engine.aim(&mut command);
+    let doing = "cleaning up after the tests with `docker-netcheck cleanup`";
+    process::output(doing, command.arg("cleanup"), Patience::TIDYING).map(drop)
+}
