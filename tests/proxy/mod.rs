@@ -182,7 +182,11 @@ fn serve(
         Act::Change(change) => {
             let answer = whole(&head, &rest)?;
             let (status, body) = answer.split_once("\r\n\r\n").unwrap();
-            let status = status.lines().next().unwrap().replace("HTTP/1.0", "HTTP/1.1");
+            let status = status
+                .lines()
+                .next()
+                .unwrap()
+                .replace("HTTP/1.0", "HTTP/1.1");
             client.write_all(response(&status, &change(body.to_owned())).as_bytes())
         }
         Act::Answer(status, body) => {
@@ -289,10 +293,7 @@ fn swallow(client: &mut UnixStream, head: &str, have: usize) -> io::Result<()> {
 }
 
 /// A raw server on a unix socket: for answers that are no HTTP at all.
-pub fn raw(
-    folder: &Path,
-    answer: impl Fn(&mut UnixStream) + Send + Sync + 'static,
-) -> String {
+pub fn raw(folder: &Path, answer: impl Fn(&mut UnixStream) + Send + Sync + 'static) -> String {
     let path = folder.join("raw.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let answer = Arc::new(answer);

@@ -437,18 +437,37 @@ pub mod recording {
                     || ["bridge", "host", "none"].contains(&network.name.as_str())
             });
         }
+        let mut resolvers = Vec::new();
         for visit in &mut evidence.visits {
-            if visit.from != Viewpoint::Host {
-                continue;
-            }
             for answered in &mut visit.answers {
                 if let Ok(Answer::Snapshot(snapshot)) = &mut answered.answer {
-                    without_the_machine(snapshot);
+                    // A container in host mode sees the host too.
+                    let sees_bridges = snapshot
+                        .interfaces
+                        .iter()
+                        .flatten()
+                        .any(|i| i.name == "docker0");
+                    if visit.from == Viewpoint::Host || sees_bridges {
+                        resolvers.extend(
+                            snapshot
+                                .resolv_conf
+                                .iter()
+                                .flat_map(|c| c.nameservers.clone()),
+                        );
+                        without_the_machine(snapshot);
+                    }
                 }
             }
         }
         let text = serde_json::to_string_pretty(&evidence).unwrap();
-        let text = text.replace(&format!("-{}", world.tag), "");
+        let mut text = text.replace(&format!("-{}", world.tag), "");
+        for resolver in resolvers
+            .into_iter()
+            .filter(|resolver| !resolver.is_loopback())
+        {
+            // RFC 5737: an address that is nobody's.
+            text = text.replace(&resolver.to_string(), "192.0.2.53");
+        }
         let folder = folder().join(code).join(case);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("evidence.json"), text + "\n").unwrap();

@@ -1,7 +1,9 @@
 //! What the Engine API says, gathered at once: engine, networks, containers, and the details of
 //! those that matter. One refused call does not end the run; it becomes a fact that failed.
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, SystemInfo};
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, HostConfigLogConfig, SystemInfo,
+};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions};
 use futures_util::stream::{self, StreamExt};
 use netcheck_diagnose::clean::clean;
@@ -74,11 +76,9 @@ pub(crate) async fn collect(
         };
         match result {
             Ok((inspect, image)) => {
-                let log_driver = info
-                    .as_ref()
-                    .and_then(|info| info.logging_driver.as_deref());
+                let usual_log = usual_log.as_ref();
                 if let Some(container) =
-                    convert::inspected(inspect, image.as_ref(), known_networks, log_driver)
+                    convert::inspected(inspect, image.as_ref(), known_networks, usual_log)
                 {
                     containers[at] = container;
                 }

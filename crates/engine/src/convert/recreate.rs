@@ -146,12 +146,10 @@ fn process(
         health(check, words);
     }
     for port in config.exposed_ports.iter().flatten() {
-        if !image
-            .exposed_ports
-            .iter()
-            .flatten()
-            .any(|theirs| theirs == port)
-        {
+        let mut of_the_image = image.exposed_ports.iter().flatten();
+        // -p exposes by itself.
+        let comes_with_publish = published.is_some_and(|map| map.contains_key(port));
+        if !comes_with_publish && !of_the_image.any(|theirs| theirs == port) {
             words.flag("--expose", port);
         }
     }
