@@ -1,6 +1,7 @@
 //! Engines, names and connections that are not as they should be: the exact exit code, a sentence
 //! that says what failed, for whom, why and what to do, nothing on stdout, and all of it in time.
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+#![expect(unreachable_pub, reason = "modules are shared between test programs")]
 
 mod call;
 mod proxy;
@@ -231,7 +232,7 @@ fn what_answers_is_no_engine() {
         |client| {
             write(
                 client,
-                "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\nConnection: close\r\n\r\n<h1>\u{1b}[3m",
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 8\r\nConnection: close\r\n\r\n<h1>\u{1b}[3m",
             );
         },
     );

@@ -225,7 +225,10 @@ fn outbound(text: &str) -> Result<Outbound, String> {
 /// Runs what was typed.
 pub(crate) fn main(words: Words) -> ExitCode {
     let standalone = !words.as_plugin;
-    let mut command = Cli::command();
+    // Docker's own help begins with the usage.
+    let mut command = Cli::command().mut_subcommands(|subcommand| {
+        subcommand.help_template("Usage:  {usage}\n\n{about}\n\n{all-args}")
+    });
     if standalone {
         command = command.name("docker-netcheck").override_usage(
             "docker-netcheck [OPTIONS] CONTAINER\n       docker-netcheck [OPTIONS] COMMAND",
@@ -251,8 +254,12 @@ pub(crate) fn main(words: Words) -> ExitCode {
         Some(Command::Help { command: None }) => print(&command.render_help().to_string()),
         Some(Command::Help {
             command: Some(name),
-        }) => match command.find_subcommand_mut(&name) {
-            Some(found) => print(&found.render_help().to_string()),
+        }) => match command.find_subcommand(&name) {
+            // The same text as that of `COMMAND --help`, by the same way.
+            Some(_) => match command.try_get_matches_from(["docker netcheck", &name, "--help"]) {
+                Err(help) => not_parsed(&help),
+                Ok(_) => ExitCode::SUCCESS,
+            },
             None => usage_error(&format!("unknown command: {name}")),
         },
     }

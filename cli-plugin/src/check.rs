@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use netcheck_diagnose::clean::clean;
+use netcheck_diagnose::clean::{clean, is_unsafe};
 use netcheck_diagnose::evidence::{Evidence, SCHEMA_VERSION};
 use netcheck_diagnose::render::{self, text::Style};
 use netcheck_diagnose::report::Report;
@@ -172,9 +172,16 @@ fn read_evidence(file: &Path) -> Result<Evidence, String> {
     }
     let text =
         fs::read(file).map_err(|error| format!("cannot read the evidence {shown}: {error}"))?;
+    let value = serde_json::from_slice::<serde_json::Value>(&text)
+        .map_err(|error| format!("cannot read the evidence {shown}: it is not JSON: {error}"))?;
+    // A report has a version too, of its own layout.
+    if value.get("outcome").is_some() {
+        return Err(format!(
+            "cannot read the evidence {shown}: it is a report; evidence is what --save-evidence writes"
+        ));
+    }
     // The version first: a newer layout would only give a puzzling message.
-    let version = serde_json::from_slice::<serde_json::Value>(&text)
-        .map_err(|error| format!("cannot read the evidence {shown}: it is not JSON: {error}"))?
+    let version = value
         .get("schema_version")
         .and_then(serde_json::Value::as_u64);
     match version {
@@ -199,9 +206,23 @@ fn save_evidence(evidence: &Evidence, file: &Path) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| {
         format!("cannot write the evidence to {}: {error}", file.display())
     };
-    let mut text = serde_json::to_vec_pretty(evidence).map_err(|error| failed(&error))?;
-    text.push(b'\n');
-    fs::write(file, text).map_err(|error| failed(&error))
+    let text = serde_json::to_string_pretty(evidence).map_err(|error| failed(&error))?;
+    fs::write(file, escape(&text) + "\n").map_err(|error| failed(&error))
+}
+
+/// JSON lets C1 and bidirectional controls stand in its strings, and people look at it in terminals.
+fn escape(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 fn write_report(report: &Report, args: &CheckArgs) -> Result<(), String> {

@@ -13,10 +13,6 @@ use std::path::{Path, PathBuf};
 
 use netcheck_build_static::{ARCHITECTURES, build};
 
-#[expect(
-    clippy::print_stdout,
-    reason = "this is how a build script speaks to cargo"
-)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=NETCHECK_PROBE_DIR");
     let found = match env::var_os("NETCHECK_PROBE_DIR").filter(|dir| !dir.is_empty()) {

@@ -30,8 +30,8 @@ pub struct Asked {
     pub target: String,
     /// Without version and query: `/containers/json`.
     pub path: String,
-    /// How many requests came before it.
-    pub before: usize,
+    /// Small bodies of a known length; empty for others.
+    pub body: Vec<u8>,
 }
 
 impl Asked {
@@ -77,6 +77,9 @@ impl Act {
         Self::Answer(status, format!("{{\"message\":\"{message}\"}}\n"))
     }
 }
+
+/// Longer bodies are passed on unseen, in bytes.
+const SMALL: usize = 64 * 1024;
 
 type Rule = dyn Fn(&Asked) -> Act + Send + Sync;
 
@@ -161,16 +164,19 @@ fn serve(
         Some(versioned) => versioned.find('/').map_or("/", |at| &versioned[at..]),
         None => path,
     };
-    let asked = {
-        let mut log = log.lock().unwrap();
-        let before = log.len();
-        log.push(format!("{method} {target}"));
-        Asked {
-            path: path.to_owned(),
-            method,
-            target,
-            before,
-        }
+    log.lock().unwrap().push(format!("{method} {target}"));
+    let mut rest = rest;
+    let length = content_length(&head).filter(|length| *length < SMALL);
+    if let Some(missing) = length.and_then(|length| length.checked_sub(rest.len())) {
+        let have = rest.len();
+        rest.resize(have + missing, 0);
+        client.read_exact(&mut rest[have..])?;
+    }
+    let asked = Asked {
+        path: path.to_owned(),
+        method,
+        target,
+        body: rest.clone(),
     };
     match rule(&asked) {
         Act::Forward => forward(client, &head, &rest, None),
@@ -272,14 +278,17 @@ fn whole(head: &str, rest: &[u8]) -> io::Result<String> {
     Ok(answer)
 }
 
-/// Reads a request's body away: an engine that answers before it has it breaks the connection.
-fn swallow(client: &mut UnixStream, head: &str, have: usize) -> io::Result<()> {
-    let length = head.lines().find_map(|line| {
+fn content_length(head: &str) -> Option<usize> {
+    head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>().ok())?
-    });
-    let mut left = length.unwrap_or(0).saturating_sub(have);
+            .then(|| value.trim().parse().ok())?
+    })
+}
+
+/// Reads a request's body away: an engine that answers before it has it breaks the connection.
+fn swallow(client: &mut UnixStream, head: &str, have: usize) -> io::Result<()> {
+    let mut left = content_length(head).unwrap_or(0).saturating_sub(have);
     let mut chunk = [0; 65536];
     while left > 0 {
         match client.read(&mut chunk) {

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Binding, Container, Detail, Endpoint, HostsLine, Mode, Mount, Port};
+use crate::reference::Place;
 use crate::report::{Finding, Fix};
 use crate::shell;
 
@@ -55,6 +56,8 @@ pub struct Recreate<'a> {
     env_edits: Vec<(String, String, String)>,
     /// Variables whose whole new value may be printed.
     env_plain: Vec<(String, String)>,
+    /// Variables whose value is known to the letter and holds nothing secret: addresses of peers.
+    env_known: Vec<(String, String)>,
 }
 
 impl<'a> Recreate<'a> {
@@ -80,6 +83,15 @@ impl<'a> Recreate<'a> {
                 .collect(),
             env_edits: Vec::new(),
             env_plain: Vec::new(),
+            env_known: detail
+                .references
+                .iter()
+                .filter(|reference| reference.complete)
+                .filter_map(|reference| match &reference.place {
+                    Place::Env(name) => Some((name.clone(), reference.shown.clone())),
+                    Place::Argument(_) => None,
+                })
+                .collect(),
         }
     }
 
@@ -227,12 +239,10 @@ impl<'a> Recreate<'a> {
 
     fn commands(&self, old: &str) -> Vec<String> {
         let name = &self.container.name;
-        let plain_only = self
-            .run
-            .env_names
-            .iter()
-            .all(|variable| self.env_plain.iter().any(|(plain, _)| plain == variable));
-        let file = (!plain_only).then(|| format!("{name}.env"));
+        let file = self
+            .printable_env()
+            .is_none()
+            .then(|| format!("{name}.env"));
         let mut commands = Vec::new();
         if let Some(file) = &file {
             commands.push(self.env_file_command(file));
@@ -253,6 +263,21 @@ impl<'a> Recreate<'a> {
             commands.push(shell::command(["rm", file]));
         }
         commands
+    }
+
+    /// The whole environment that was set for this container, if every value may be printed.
+    fn printable_env(&self) -> Option<Vec<(&str, &str)>> {
+        let value_of = |variable: &str| {
+            let is_it = |(name, _): &&(String, String)| name == variable;
+            let edited = self.env_edits.iter().any(|(name, ..)| name == variable);
+            let known = self.env_plain.iter().find(is_it);
+            known.or_else(|| self.env_known.iter().find(is_it).filter(|_| !edited))
+        };
+        self.run
+            .env_names
+            .iter()
+            .map(|name| Some((name.as_str(), value_of(name)?.1.as_str())))
+            .collect()
     }
 
     fn env_file_command(&self, file: &str) -> String {
@@ -337,7 +362,7 @@ impl<'a> Recreate<'a> {
         match env_file {
             Some(file) => flag("--env-file", file),
             None => {
-                for (name, value) in &self.env_plain {
+                for (name, value) in self.printable_env().unwrap_or_default() {
                     flag("-e", &format!("{name}={value}"));
                 }
             }

@@ -335,7 +335,7 @@ fn names_a_peer(name: &str) -> bool {
     suffix && !own
 }
 
-/// A URL for browsers, for other people's links, or a list of exceptions: `localhost` in it is not
+/// A URL for browsers, for other people's links, to listen on, or a list of exceptions: `localhost` in it is not
 /// where this container connects to.
 fn is_for_somebody_else(name: &str) -> bool {
     let name = name
@@ -369,6 +369,12 @@ fn is_for_somebody_else(name: &str) -> bool {
         "HOMEPAGE",
         "VIRTUAL_HOST",
         "ALLOWED",
+        "LISTEN",
+        "LISTENER",
+        "LISTENERS",
+        "BIND",
+        // Where an ASP.NET program listens.
+        "ASPNETCORE_URLS",
     ]
     .iter()
     .any(|word| name.contains(&format!("_{word}_")))
@@ -552,6 +558,8 @@ mod tests {
                 "A_URL=http://a:99999/",
                 "A_HOST=a b",
                 "HOSTNAME=x",
+                "KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:9092",
+                "ASPNETCORE_URLS=http://localhost:5000",
             ],
             &[],
         );

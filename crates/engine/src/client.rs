@@ -317,6 +317,12 @@ pub(crate) fn api_error(host: &str, doing: &str, error: &ApiError) -> Error {
                 clean(message)
             )
         }
+        ApiError::JsonSerdeError { err } => {
+            format!(
+                "its answer is not the JSON it should be: {}",
+                clean(&err.to_string())
+            )
+        }
         ApiError::RequestTimeoutError => {
             return Error::TimedOut {
                 doing: doing.into(),

@@ -235,7 +235,8 @@ fn find(containers: &[Container], wanted: &str) -> Result<String> {
     match matches.as_slice() {
         [one] => Ok(one.id.clone()),
         [] => Err(Error::NoSuchContainer {
-            name: clean(wanted),
+            // Blanks alone are no name, and cleaned ones are no blanks.
+            name: clean(wanted.trim()),
             close: close_names(containers, name),
         }),
         many => Err(Error::AmbiguousContainer {

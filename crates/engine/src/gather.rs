@@ -4,7 +4,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netcheck_diagnose::evidence::{Evidence, SCHEMA_VERSION, Viewpoint, Visit};
-use netcheck_diagnose::plan;
+use netcheck_diagnose::plan::{self, Plan};
+use netcheck_diagnose::probe::Answered;
 use netcheck_diagnose::request::{Outbound, Request};
 
 use crate::client::Client;
@@ -92,14 +93,14 @@ pub async fn gather(
     let seen = visits
         .carry_out(first, &evidence.containers, deadline)
         .await;
-    add(&mut evidence, seen);
+    add(&mut evidence, seen, &Plan::new());
     check_subject(client, &mut evidence, deadline).await?;
     progress("looking closer");
     let second = plan::second(&evidence);
     let seen = visits
-        .carry_out(second, &evidence.containers, deadline)
+        .carry_out(second.clone(), &evidence.containers, deadline)
         .await;
-    add(&mut evidence, seen);
+    add(&mut evidence, seen, &second);
     Ok(evidence)
 }
 
@@ -110,8 +111,13 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Adds the answers of a round. A viewpoint whose second round failed keeps its first answers.
-fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>) {
+/// Adds the answers of a round. A viewpoint whose second round failed keeps its first answers, and
+/// what it was asked in the second is unknown for that reason.
+fn add(
+    evidence: &mut Evidence,
+    seen: Vec<(Viewpoint, Result<Visit, String>)>,
+    asked_again: &Plan,
+) {
     for (viewpoint, result) in seen {
         let known = evidence
             .visits
@@ -123,7 +129,14 @@ fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>) {
                 known.answers.extend(visit.answers);
             }
             (None, Ok(visit)) => evidence.visits.push(visit),
-            (_, Err(reason)) => evidence.missed.push((viewpoint, reason)),
+            (Some(known), Err(reason)) => {
+                let questions = asked_again.get(&viewpoint).into_iter().flatten();
+                known.answers.extend(questions.map(|question| Answered {
+                    question: question.clone(),
+                    answer: Err(reason.clone()),
+                }));
+            }
+            (None, Err(reason)) => evidence.missed.push((viewpoint, reason)),
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::process::{self, Patience};
 /// The root of the workspace.
 pub(crate) fn workspace() -> PathBuf {
     // As `cargo run` tells it: the repository may have been moved since this program was built.
-    let package = std::env::var_os("CARGO_MANIFEST_DIR")
-        .unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let package = Path::new(&package);
     package.ancestors().nth(2).unwrap_or(package).to_owned()
 }
@@ -37,7 +37,14 @@ pub(crate) fn plugin(release: bool) -> Result<PathBuf> {
     let doing = "building docker-netcheck";
     let mut command = cargo();
     command
-        .args(["build", "--locked", "--package", "docker-netcheck", "--bin", "docker-netcheck"])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "docker-netcheck",
+            "--bin",
+            "docker-netcheck",
+        ])
         .args(release.then_some("--release"))
         // The path of what was built, wherever the target folder is; errors still go to people.
         .arg("--message-format=json-render-diagnostics")
@@ -52,7 +59,9 @@ pub(crate) fn plugin(release: bool) -> Result<PathBuf> {
     }
     let status = process::wait(doing, &mut child, Patience::ENDLESS)?;
     if !status.success() {
-        return told(format!("{doing}: cargo failed ({status}); what it complains about is above"));
+        return told(format!(
+            "{doing}: cargo failed ({status}); what it complains about is above"
+        ));
     }
     for line in lines.lines() {
         let Ok(message) = serde_json::from_str::<Value>(line) else {

@@ -13,7 +13,9 @@ const PACKAGE: &str = "busybox-static";
 
 /// A static busybox, and where it is from; none, and why.
 pub(crate) fn find() -> Result<std::result::Result<(Vec<u8>, String), String>> {
-    if let Some(program) = on_path("busybox").and_then(|path| fs::read(path).ok()) && is_static(&program) {
+    if let Some(program) = on_path("busybox").and_then(|path| fs::read(path).ok())
+        && is_static(&program)
+    {
         return Ok(Ok((program, "the machine's busybox".into())));
     }
     match from_package() {
@@ -28,17 +30,31 @@ fn from_package() -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| Failure::Told(format!("unpacking {PACKAGE}: {error}"));
     let folder = tempfile::tempdir().map_err(failed)?;
     let mut download = Command::new("apt-get");
-    download.args(["download", PACKAGE]).current_dir(folder.path());
-    process::output(&format!("fetching the package {PACKAGE}"), &mut download, Patience::seconds(120))?;
+    download
+        .args(["download", PACKAGE])
+        .current_dir(folder.path());
+    process::output(
+        &format!("fetching the package {PACKAGE}"),
+        &mut download,
+        Patience::seconds(120),
+    )?;
     let package = fs::read_dir(folder.path())
         .map_err(failed)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .ok_or_else(|| Failure::Told(format!("fetching the package {PACKAGE}: there is no package")))?;
+        .ok_or_else(|| {
+            Failure::Told(format!(
+                "fetching the package {PACKAGE}: there is no package"
+            ))
+        })?;
     let unpacked = folder.path().join("unpacked");
     let mut unpack = Command::new("dpkg-deb");
     unpack.arg("--extract").arg(package).arg(&unpacked);
-    process::output(&format!("unpacking {PACKAGE}"), &mut unpack, Patience::seconds(60))?;
+    process::output(
+        &format!("unpacking {PACKAGE}"),
+        &mut unpack,
+        Patience::seconds(60),
+    )?;
     let program = ["bin/busybox", "usr/bin/busybox"]
         .iter()
         .find_map(|place| fs::read(Path::new(&unpacked).join(place)).ok())

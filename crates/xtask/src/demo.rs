@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: installs the plugin and shows it on a small world in which the oldest
 //! mistake of all was made: an application that keeps the address of a database, not its name.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -59,9 +59,16 @@ impl<'a> Plugin<'a> {
             None => say("It is not installed; the demo runs it from where it was built."),
         }
         if installed.is_some() && !through_docker {
-            say("Your docker command does not run plugins (they came with 19.03); it is run directly.");
+            say(
+                "Your docker command does not run plugins (they came with 19.03); it is run directly.",
+            );
         }
-        Ok(Self { engine, program, installed, through_docker })
+        Ok(Self {
+            engine,
+            program,
+            installed,
+            through_docker,
+        })
     }
 
     /// How a person types it, and the command.
@@ -129,10 +136,19 @@ impl Names {
     fn free(world: &World<'_>) -> Result<Self> {
         let suffixes = [String::new(), "-demo".into()].into_iter();
         for suffix in suffixes.chain((2..=SUFFIXES).map(|number| format!("-demo-{number}"))) {
-            let [database, application, cache] = ["mysql-db", "app", "cache"].map(|name| format!("{name}{suffix}"));
+            let [database, application, cache] =
+                ["mysql-db", "app", "cache"].map(|name| format!("{name}{suffix}"));
             let network = format!("netcheck-demo-net{suffix}");
-            if !world.taken(&[database.clone(), application.clone(), cache.clone()], &network)? {
-                return Ok(Self { database, application, cache, network });
+            if !world.taken(
+                &[database.clone(), application.clone(), cache.clone()],
+                &network,
+            )? {
+                return Ok(Self {
+                    database,
+                    application,
+                    cache,
+                    network,
+                });
             }
         }
         told(
@@ -146,7 +162,12 @@ fn play(engine: &Engine, plugin: &Plugin<'_>) -> Result<()> {
     let mut world = World::new(engine, LABEL);
     let names = Names::free(&world)?;
     say("\nMaking a small world: a database, and an application that keeps its address…");
-    world.image(IMAGE, "netcheck-node", node_image::node()?, r#"["/netcheck-node"]"#)?;
+    world.image(
+        IMAGE,
+        "netcheck-node",
+        node_image::node()?,
+        r#"["/netcheck-node"]"#,
+    )?;
     world.network(&names.network)?;
     let stale = break_it(&mut world, &names)?;
     say(&format!(
@@ -176,15 +197,32 @@ fn play(engine: &Engine, plugin: &Plugin<'_>) -> Result<()> {
 
 /// The story; the address that the application keeps.
 fn break_it(world: &mut World<'_>, names: &Names) -> Result<String> {
-    let database = ["--network", &names.network, "--expose", "3306", IMAGE, "banner=0.0.0.0:3306"];
+    let database = [
+        "--network",
+        &names.network,
+        "--expose",
+        "3306",
+        IMAGE,
+        "banner=0.0.0.0:3306",
+    ];
     world.container(&names.database, &database)?;
     let first = world.address(&names.database, &names.network)?;
     let url = format!("DB_URL=mysql://{first}:3306/shop");
-    world.container(&names.application, &["--network", &names.network, "--env", &url, IMAGE, "idle"])?;
+    world.container(
+        &names.application,
+        &["--network", &names.network, "--env", &url, IMAGE, "idle"],
+    )?;
     world.docker(&["container", "rm", "--force", &names.database])?;
     world.container(
         &names.cache,
-        &["--network", &names.network, "--expose", "6379", IMAGE, "banner=0.0.0.0:6379"],
+        &[
+            "--network",
+            &names.network,
+            "--expose",
+            "6379",
+            IMAGE,
+            "banner=0.0.0.0:6379",
+        ],
     )?;
     world.container(&names.database, &database)?;
     if world.address(&names.database, &names.network)? == first {
@@ -199,15 +237,28 @@ fn break_it(world: &mut World<'_>, names: &Names) -> Result<String> {
 /// The commands of the first fix for what the demo broke.
 fn fix(plugin: &Plugin<'_>, container: &str) -> Result<Vec<String>> {
     let (shown, mut command) = plugin.command(&["--format", "json", container]);
-    let done = process::capture(&format!("running {shown}"), &mut command, Patience::seconds(30))?;
+    let done = process::capture(
+        &format!("running {shown}"),
+        &mut command,
+        Patience::seconds(30),
+    )?;
     let broken = |why: String| Failure::Told(format!("the demo is broken: `{shown}` {why}"));
     let report: Value = serde_json::from_str(&done.stdout)
         .map_err(|error| broken(format!("printed no JSON: {error}: {}", done.stderr.trim())))?;
-    let findings = report["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let finding = findings.iter().find(|finding| finding["code"] == CODE).ok_or_else(|| {
-        let codes: Vec<&str> = findings.iter().filter_map(|finding| finding["code"].as_str()).collect();
-        broken(format!("found {codes:?}, and not {CODE}"))
-    })?;
+    let findings = report["findings"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let finding = findings
+        .iter()
+        .find(|finding| finding["code"] == CODE)
+        .ok_or_else(|| {
+            let codes: Vec<&str> = findings
+                .iter()
+                .filter_map(|finding| finding["code"].as_str())
+                .collect();
+            broken(format!("found {codes:?}, and not {CODE}"))
+        })?;
     let commands: Vec<String> = finding["fixes"][0]["commands"]
         .as_array()
         .into_iter()
@@ -220,10 +271,11 @@ fn fix(plugin: &Plugin<'_>, container: &str) -> Result<Vec<String>> {
     Ok(commands)
 }
 
-/// Where a plugin is does not matter to these; they are about what is shown.
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+
+    use super::CODE;
 
     #[test]
     fn the_demo_is_about_a_rule_that_exists() {

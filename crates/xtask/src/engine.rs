@@ -15,7 +15,12 @@ use crate::process::{self, Done, Patience};
 const ANSWER: Patience = Patience::seconds(20);
 
 /// Variables with which the docker CLI chooses an engine.
-const CHOICE: [&str; 4] = ["DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"];
+const CHOICE: [&str; 4] = [
+    "DOCKER_CONTEXT",
+    "DOCKER_TLS",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
+];
 
 const NO_CLIENT: &str = "the `docker` command is not on PATH. Install Docker Engine with its command \
     line (Debian and Ubuntu: the package docker.io, or docker-ce and docker-ce-cli from Docker; \
@@ -97,7 +102,12 @@ impl Engine {
             }));
         }
         let said = done.stderr.trim();
-        let why = if said.is_empty() { "docker says nothing about it" } else { said }.to_owned();
+        let why = if said.is_empty() {
+            "docker says nothing about it"
+        } else {
+            said
+        }
+        .to_owned();
         Ok(Err(match meant()? {
             Some(meant) => Silence::Final(format!(
                 "the Docker Engine of {meant} does not answer: {why}\nCorrect {meant}, or unset it to \
@@ -150,15 +160,17 @@ fn version(command: &mut Command) -> Result<Done> {
         return told(NO_CLIENT);
     }
     command.args(["version", "--format", "{{.Server.Version}}"]);
-    process::capture("asking the Docker Engine for its version", command, ANSWER).map_err(|failure| {
-        match failure {
-            // An engine that hangs is still there; a second one beside it would be no help.
-            Failure::Told(message) => Failure::Told(format!(
-                "{message}\nIs the engine hanging? Look at its log, or restart it"
-            )),
-            stopped @ Failure::Stopped(_) => stopped,
-        }
-    })
+    process::capture("asking the Docker Engine for its version", command, ANSWER).map_err(
+        |failure| {
+            match failure {
+                // An engine that hangs is still there; a second one beside it would be no help.
+                Failure::Told(message) => Failure::Told(format!(
+                    "{message}\nIs the engine hanging? Look at its log, or restart it"
+                )),
+                stopped @ Failure::Stopped(_) => stopped,
+            }
+        },
+    )
 }
 
 /// How the user named an engine, if at all.

@@ -24,7 +24,10 @@ pub(crate) fn install(plugin: &Path) -> Result<PathBuf> {
     let folder = config_folder()?.join("cli-plugins");
     let place = folder.join(FILE);
     let failed = |error: std::io::Error| {
-        Failure::Told(format!("installing the plugin as {}: {error}", place.display()))
+        Failure::Told(format!(
+            "installing the plugin as {}: {error}",
+            place.display()
+        ))
     };
     // The link itself, not where it leads: a link that leads nowhere is somebody's too.
     if fs::symlink_metadata(&place).is_ok() && !is_ours(&place)? {
@@ -58,9 +61,13 @@ fn config_folder() -> Result<PathBuf> {
     if let Some(folder) = env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()) {
         return Ok(folder.into());
     }
-    let home = env::home_dir().filter(|home| !home.as_os_str().is_empty()).ok_or_else(|| {
-        Failure::Told("installing the plugin: you have no home folder; set DOCKER_CONFIG".into())
-    })?;
+    let home = env::home_dir()
+        .filter(|home| !home.as_os_str().is_empty())
+        .ok_or_else(|| {
+            Failure::Told(
+                "installing the plugin: you have no home folder; set DOCKER_CONFIG".into(),
+            )
+        })?;
     Ok(home.join(".docker"))
 }
 
@@ -69,7 +76,9 @@ fn is_ours(file: &Path) -> Result<bool> {
     command.arg("docker-cli-plugin-metadata");
     let doing = "asking the plugin that is installed who it is";
     match process::output(doing, &mut command, Patience::seconds(5)) {
-        Ok(said) => Ok(serde_json::from_str(&said).is_ok_and(|said: Value| said["Vendor"] == VENDOR)),
+        Ok(said) => {
+            Ok(serde_json::from_str(&said).is_ok_and(|said: Value| said["Vendor"] == VENDOR))
+        }
         Err(stopped @ Failure::Stopped(_)) => Err(stopped),
         // What does not run, or does not answer, is not known to be ours.
         Err(Failure::Told(_)) => Ok(false),

@@ -18,7 +18,11 @@ const CALL: Patience = Patience::seconds(60);
 
 /// Kinds of things, with what a template has to print of each as JSON: names and labels.
 const KINDS: [(&str, &str, &str); 4] = [
-    ("container", "[{{json .Name}},{{json .Config.Image}}]", "{{json .Config.Labels}}"),
+    (
+        "container",
+        "[{{json .Name}},{{json .Config.Image}}]",
+        "{{json .Config.Labels}}",
+    ),
     ("network", "[{{json .Name}}]", "{{json .Labels}}"),
     ("volume", "[{{json .Name}}]", "{{json .Labels}}"),
     ("image", "{{json .RepoTags}}", "{{json .Config.Labels}}"),
@@ -63,13 +67,23 @@ pub(crate) fn find(engine: &Engine) -> Result<Vec<String>> {
         }
         let format = format!("[{names},{labels}]");
         let mut inspect = engine.docker();
-        inspect.args([kind, "inspect", "--format", &format]).args(ids.split_whitespace());
+        inspect
+            .args([kind, "inspect", "--format", &format])
+            .args(ids.split_whitespace());
         // Something that went meanwhile is an error of docker's, and none of ours.
         let done = process::capture(&format!("inspecting each {kind}"), &mut inspect, CALL)?;
         if !done.status.success() && !done.stderr.to_lowercase().contains("no such") {
-            return told(format!("inspecting each {kind}: docker failed ({}): {}", done.status, done.stderr.trim()));
+            return told(format!(
+                "inspecting each {kind}: docker failed ({}): {}",
+                done.status,
+                done.stderr.trim()
+            ));
         }
-        let ours = done.stdout.lines().filter_map(ours).map(|name| format!("{kind} {name}"));
+        let ours = done
+            .stdout
+            .lines()
+            .filter_map(ours)
+            .map(|name| format!("{kind} {name}"));
         found.extend(ours);
     }
     // An image with two tags is listed twice.
@@ -87,9 +101,15 @@ fn ours(line: &str) -> Option<String> {
         .filter_map(Value::as_str)
         .map(|name| name.trim_start_matches('/'))
         .collect();
-    let labelled = value[1].as_object().is_some_and(|labels| labels.keys().any(|key| key.starts_with(LABELS)));
+    let labelled = value[1]
+        .as_object()
+        .is_some_and(|labels| labels.keys().any(|key| key.starts_with(LABELS)));
     let named = names.iter().any(|name| name.starts_with(NAMES));
-    (labelled || named).then(|| names.first().map_or("without a name".to_owned(), |name| (*name).to_owned()))
+    (labelled || named).then(|| {
+        names
+            .first()
+            .map_or("without a name".to_owned(), |name| (*name).to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -99,11 +119,28 @@ mod tests {
     #[test]
     fn ours_is_known_by_label_name_or_image() {
         let name = |line| ours(line);
-        assert_eq!(name(r#"[["/web","nginx"],{"io.netcheck.role":"helper"}]"#), Some("web".into()));
-        assert_eq!(name(r#"[["/netcheck-x","nginx"],null]"#), Some("netcheck-x".into()));
-        assert_eq!(name(r#"[["/app","netcheck-demo:1"],{}]"#), Some("app".into()));
-        assert_eq!(name(r#"[[],{"io.netcheck.role":"image"}]"#), Some("without a name".into()));
-        for other in [r#"[["/web","nginx"],{"com.example":"io.netcheck."}]"#, "[null,null]", "", "x"] {
+        assert_eq!(
+            name(r#"[["/web","nginx"],{"io.netcheck.role":"helper"}]"#),
+            Some("web".into())
+        );
+        assert_eq!(
+            name(r#"[["/netcheck-x","nginx"],null]"#),
+            Some("netcheck-x".into())
+        );
+        assert_eq!(
+            name(r#"[["/app","netcheck-demo:1"],{}]"#),
+            Some("app".into())
+        );
+        assert_eq!(
+            name(r#"[[],{"io.netcheck.role":"image"}]"#),
+            Some("without a name".into())
+        );
+        for other in [
+            r#"[["/web","nginx"],{"com.example":"io.netcheck."}]"#,
+            "[null,null]",
+            "",
+            "x",
+        ] {
             assert_eq!(name(other), None, "{other}");
         }
     }

@@ -5,8 +5,8 @@
 //! container, network or file that it did not make.
 
 mod bench;
-mod busybox;
 mod build;
+mod busybox;
 mod demo;
 mod engine;
 mod failure;
@@ -24,8 +24,6 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use failure::Result;
 
 /// Everyday work on docker netcheck
 #[derive(Debug, Parser)]

@@ -33,7 +33,9 @@ impl OwnEngine {
     /// Starts it and waits until it answers.
     pub(crate) fn start(program: &Path) -> Result<Self> {
         let failed = |error: std::io::Error| {
-            Failure::Told(format!("starting a Docker Engine of our own: preparing its folder: {error}"))
+            Failure::Told(format!(
+                "starting a Docker Engine of our own: preparing its folder: {error}"
+            ))
         };
         let folder = tempfile::Builder::new()
             .prefix("netcheck-engine-")
@@ -93,7 +95,10 @@ impl OwnEngine {
 
     /// Where it listens.
     pub(crate) fn host(&self) -> String {
-        format!("unix://{}", self.folder.path().join("docker.sock").display())
+        format!(
+            "unix://{}",
+            self.folder.path().join("docker.sock").display()
+        )
     }
 
     /// The end of its log.
@@ -131,6 +136,10 @@ fn unmount_below(folder: &Path) {
         let mut command = Command::new("umount");
         command.args(["--lazy", place]);
         // What cannot be unmounted shows when the folder is removed.
-        let _ = process::output("unmounting what our engine left", &mut command, Patience::TIDYING);
+        let _ = process::output(
+            "unmounting what our engine left",
+            &mut command,
+            Patience::TIDYING,
+        );
     }
 }

@@ -58,7 +58,12 @@ pub(crate) fn capture(doing: &str, command: &mut Command, patience: Patience) ->
 }
 
 /// Runs it with this as its standard input, and keeps what it wrote.
-pub(crate) fn feed(doing: &str, command: &mut Command, input: &[u8], patience: Patience) -> Result<String> {
+pub(crate) fn feed(
+    doing: &str,
+    command: &mut Command,
+    input: &[u8],
+    patience: Patience,
+) -> Result<String> {
     command.stdin(Stdio::piped());
     let done = collect(doing, command, input, patience)?;
     succeeded(doing, command, done)
@@ -78,7 +83,11 @@ pub(crate) fn show(doing: &str, command: &mut Command) -> Result<ExitStatus> {
 }
 
 /// Runs it with our standard error, passes its standard output on and shows each line to `see`.
-pub(crate) fn watch(doing: &str, command: &mut Command, mut see: impl FnMut(&str) + Send) -> Result<ExitStatus> {
+pub(crate) fn watch(
+    doing: &str,
+    command: &mut Command,
+    mut see: impl FnMut(&str) + Send,
+) -> Result<ExitStatus> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = spawn(doing, command)?;
     let lines = child.stdout.take();
@@ -100,9 +109,10 @@ pub(crate) fn watch(doing: &str, command: &mut Command, mut see: impl FnMut(&str
 
 /// Starts it in a process group of its own.
 pub(crate) fn spawn(doing: &str, command: &mut Command) -> Result<Child> {
-    command.process_group(0).spawn().map_err(|error| {
-        Failure::Told(format!("{doing}: cannot start {}: {error}", name(command)))
-    })
+    command
+        .process_group(0)
+        .spawn()
+        .map_err(|error| Failure::Told(format!("{doing}: cannot start {}: {error}", name(command))))
 }
 
 /// Waits for a program; a program that takes too long, or is not wanted any more, is ended.
@@ -120,13 +130,20 @@ pub(crate) fn wait(doing: &str, child: &mut Child, patience: Patience) -> Result
             }
             return Ok(status);
         }
-        if patience.heeds_stop && let Err(stopped) = stop::check() {
+        if patience.heeds_stop
+            && let Err(stopped) = stop::check()
+        {
             end(child, LAST_WORDS);
             return Err(stopped);
         }
-        if let Some(limit) = patience.limit && started.elapsed() > limit {
+        if let Some(limit) = patience.limit
+            && started.elapsed() > limit
+        {
             end(child, LAST_WORDS);
-            return told(format!("{doing}: it was not done within {} s", limit.as_secs()));
+            return told(format!(
+                "{doing}: it was not done within {} s",
+                limit.as_secs()
+            ));
         }
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
@@ -173,8 +190,16 @@ fn succeeded(doing: &str, command: &Command, done: Done) -> Result<String> {
         return Ok(done.stdout);
     }
     let said = done.stderr.trim();
-    let said = if said.is_empty() { done.stdout.trim() } else { said };
-    told(format!("{doing}: {} failed ({}): {said}", name(command), done.status))
+    let said = if said.is_empty() {
+        done.stdout.trim()
+    } else {
+        said
+    };
+    told(format!(
+        "{doing}: {} failed ({}): {said}",
+        name(command),
+        done.status
+    ))
 }
 
 fn reader(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {

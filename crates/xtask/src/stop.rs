@@ -39,7 +39,10 @@ pub(crate) fn listen() -> Result<()> {
                     std::process::exit(code.into());
                 }
                 // The first one decides.
-                if STOP.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                if STOP
+                    .compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok()
+                {
                     complain("stopping, and removing what was made…");
                 }
             }

@@ -13,7 +13,10 @@ pub(crate) struct Tally {
 impl Tally {
     /// Takes in a line of output: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
     pub(crate) fn see(&mut self, line: &str) {
-        let Some(counts) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
+        let Some(counts) = line
+            .strip_prefix("test result: ")
+            .and_then(|rest| rest.split_once(". "))
+        else {
             return;
         };
         for count in counts.1.split("; ") {
@@ -62,13 +65,25 @@ mod tests {
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s",
             "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s",
         ]);
-        assert_eq!(tally, Tally { passed: 13, failed: 2, skipped: 1 });
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 13,
+                failed: 2,
+                skipped: 1
+            }
+        );
         assert_eq!(tally.to_string(), "13 passed, 2 failed, 1 skipped");
     }
 
     #[test]
     fn nothing_else_is_counted() {
-        let tally = of(&["test result: ", "3 passed; 0 failed", "  test result: ok. 3 passed; 1 failed", ""]);
+        let tally = of(&[
+            "test result: ",
+            "3 passed; 0 failed",
+            "  test result: ok. 3 passed; 1 failed",
+            "",
+        ]);
         assert_eq!(tally.to_string(), "0 passed, 0 failed");
     }
 }

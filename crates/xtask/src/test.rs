@@ -56,7 +56,11 @@ fn run_all(args: &[String], tally: &mut Tally) -> Result<()> {
     if tally.passed + tally.failed == 0 {
         wrong.push("no test ran".into());
     }
-    if wrong.is_empty() { Ok(()) } else { told(wrong.join("\n")) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        told(wrong.join("\n"))
+    }
 }
 
 fn test(engine: &Engine, part: &[&str], args: &[String], tally: &mut Tally) -> Result<()> {
@@ -64,9 +68,15 @@ fn test(engine: &Engine, part: &[&str], args: &[String], tally: &mut Tally) -> R
     complain(&format!("\n==> {shown}"));
     let mut command = build::cargo();
     engine.aim(&mut command);
-    command.args(["test", "--locked", "--no-fail-fast"]).args(part).arg("--").args(args);
+    command
+        .args(["test", "--locked", "--no-fail-fast"])
+        .args(part)
+        .arg("--")
+        .args(args);
     let before = tally.failed;
-    let status = process::watch(&format!("running `{shown}`"), &mut command, |line| tally.see(line))?;
+    let status = process::watch(&format!("running `{shown}`"), &mut command, |line| {
+        tally.see(line);
+    })?;
     if status.success() {
         return Ok(());
     }

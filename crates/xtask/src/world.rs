@@ -31,7 +31,9 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     /// An empty one; `label` is the task's.
     pub(crate) fn new(engine: &'a Engine, label: &str) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Self {
             engine,
             label: label.to_owned(),
@@ -42,12 +44,22 @@ impl<'a> World<'a> {
 
     /// Calls `docker` with these words; what it wrote.
     pub(crate) fn docker(&self, words: &[&str]) -> Result<String> {
-        let doing = format!("docker {}", words.iter().take(2).copied().collect::<Vec<_>>().join(" "));
-        process::output(&doing, self.engine.docker().args(words), CALL).map(|said| said.trim().to_owned())
+        let doing = format!(
+            "docker {}",
+            words.iter().take(2).copied().collect::<Vec<_>>().join(" ")
+        );
+        process::output(&doing, self.engine.docker().args(words), CALL)
+            .map(|said| said.trim().to_owned())
     }
 
     /// Makes an image of one program.
-    pub(crate) fn image(&self, tag: &str, name: &str, program: &[u8], entrypoint: &str) -> Result<()> {
+    pub(crate) fn image(
+        &self,
+        tag: &str,
+        name: &str,
+        program: &[u8],
+        entrypoint: &str,
+    ) -> Result<()> {
         let archive = node_image::archive(name, program)?;
         let mut command = self.engine.docker();
         command.args(["import", "--change", &format!("ENTRYPOINT {entrypoint}")]);
@@ -55,18 +67,41 @@ impl<'a> World<'a> {
             command.args(["--change", &format!("LABEL {label}")]);
         }
         command.args(["-", tag]);
-        process::feed(&format!("making the image {tag}"), &mut command, &archive, CALL).map(drop)
+        process::feed(
+            &format!("making the image {tag}"),
+            &mut command,
+            &archive,
+            CALL,
+        )
+        .map(drop)
     }
 
     /// Makes a network.
     pub(crate) fn network(&self, name: &str) -> Result<()> {
-        self.docker(&["network", "create", "--label", &self.label, "--label", &self.run, name])
-            .map(drop)
+        self.docker(&[
+            "network",
+            "create",
+            "--label",
+            &self.label,
+            "--label",
+            &self.run,
+            name,
+        ])
+        .map(drop)
     }
 
     /// Starts a container in the background; `words` are its flags, image and command.
     pub(crate) fn container(&mut self, name: &str, words: &[&str]) -> Result<()> {
-        let mut all = vec!["run", "--detach", "--name", name, "--label", &self.label, "--label", &self.run];
+        let mut all = vec![
+            "run",
+            "--detach",
+            "--name",
+            name,
+            "--label",
+            &self.label,
+            "--label",
+            &self.run,
+        ];
         all.extend_from_slice(words);
         self.docker(&all)?;
         // Only now: before, the name may have been somebody else's.
@@ -79,7 +114,9 @@ impl<'a> World<'a> {
         let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
         let address = self.docker(&["container", "inspect", "--format", &format, container])?;
         if address.is_empty() {
-            return told(format!("{container} has no address on {network}: it has ended; see `docker logs {container}`"));
+            return told(format!(
+                "{container} has no address on {network}: it has ended; see `docker logs {container}`"
+            ));
         }
         Ok(address)
     }
@@ -90,8 +127,10 @@ impl<'a> World<'a> {
         let networks = self.docker(&["network", "ls", "--format", "{{.Name}}"])?;
         // A container of an older kind of link has several names, joined by commas.
         let mut taken = names.lines().flat_map(|line| line.split(','));
-        Ok(taken.any(|name| containers.iter().any(|wanted| wanted == name))
-            || networks.lines().any(|name| name == network))
+        Ok(
+            taken.any(|name| containers.iter().any(|wanted| wanted == name))
+                || networks.lines().any(|name| name == network),
+        )
     }
 
     fn tidy(&self, words: &[&str]) -> Result<String> {
@@ -134,7 +173,9 @@ impl<'a> World<'a> {
 impl Drop for World<'_> {
     fn drop(&mut self) {
         if let Err(failure) = self.tear_down() {
-            complain(&format!("{failure}\nNot everything was removed: see `cargo xtask leftovers`"));
+            complain(&format!(
+                "{failure}\nNot everything was removed: see `cargo xtask leftovers`"
+            ));
         }
     }
 }

@@ -19,6 +19,8 @@ pub static RULE: Rule = Rule {
         "container-on-no-network",
         "network-mode-none",
         "shared-namespace-dead",
+        // Its own servers are asked through the default route.
+        "default-route-through-other-network",
     ],
     docs: "\
 ## What it checks

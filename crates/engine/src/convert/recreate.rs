@@ -299,7 +299,7 @@ fn host_settings(host: &HostConfig, usual_log: Option<&HostConfigLogConfig>, wor
     words.cannot_if(some(host.links.as_ref().map(Vec::len)), "--link");
     words.cannot_if(some(host.device_requests.as_ref().map(Vec::len)), "--gpus");
     words.cannot_if(
-        some(host.storage_opt.as_ref().map(|options| options.len())),
+        some(host.storage_opt.as_ref().map(std::collections::HashMap::len)),
         "--storage-opt",
     );
     words.cannot_if(

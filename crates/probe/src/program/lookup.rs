@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use netcheck_probe::{DnsOutcome, DnsQuery, HostsEntry, Lookup, RecordType, ResolvConf, Source};
 
@@ -13,9 +13,6 @@ use super::connect::udp;
 use super::files::Root;
 use super::time::{Until, since};
 use super::{dns, parse, run};
-
-/// What one server gets. The C library gives 5 s, twice; the fault is the same after 2.
-const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// MAXNS of resolv.conf(5).
 const MOST_SERVERS: usize = 3;
@@ -112,7 +109,7 @@ fn resolve(
             if until.left().is_none() {
                 return Ok((Vec::new(), queries));
             }
-            let pair = both(&candidate, server, until.at_most(ATTEMPT))?;
+            let pair = both(&candidate, server, until.at_most(dns::ATTEMPT))?;
             let addresses = pair.iter().flat_map(|query| match &query.outcome {
                 DnsOutcome::Addresses(addresses) => addresses.clone(),
                 _ => Vec::new(),

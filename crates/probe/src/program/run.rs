@@ -99,7 +99,7 @@ fn ask(root: &Root, question: &Question, until: Until) -> Result<Answer, String>
             name,
             record,
             server,
-        } => dns::query(name, *record, *server, until).map(Answer::Query),
+        } => dns::query(name, *record, *server, until.at_most(dns::ATTEMPT)).map(Answer::Query),
         Question::Connect { to, listen_ms } => {
             Ok(Answer::Connect(connect::connect(*to, *listen_ms, until)))
         }
