@@ -76,7 +76,11 @@ fn says_who_it_is_whatever_the_surroundings() {
         .output()
         .unwrap();
     let bare = Command::new("sh")
-        .args(["-c", "exec env -i \"$0\" docker-cli-plugin-metadata <&-", BINARY])
+        .args([
+            "-c",
+            "exec env -i \"$0\" docker-cli-plugin-metadata <&-",
+            BINARY,
+        ])
         .output()
         .unwrap();
     for output in [broken, bare] {
@@ -102,7 +106,13 @@ fn the_docker_cli_accepts_and_lists_it() {
         .find(|plugin| plugin["Name"] == "netcheck")
         .unwrap_or_else(|| panic!("{info:#?}"));
     assert_eq!(ours.get("Err"), None, "{ours:#}");
-    assert_eq!(ours["Path"], cli.path().join("cli-plugins/docker-netcheck").to_str().unwrap());
+    assert_eq!(
+        ours["Path"],
+        cli.path()
+            .join("cli-plugins/docker-netcheck")
+            .to_str()
+            .unwrap()
+    );
     let help = cli.run(&["--help"]);
     let line = help
         .stdout
@@ -133,7 +143,10 @@ fn exit_codes_pass_through_the_docker_cli() {
     assert!(problem.stdout.contains("error[container-never-started]"));
     let undecided = said(&["netcheck", "--probe", "none", &web]);
     assert_eq!(undecided.code, Some(3), "{undecided:#?}");
-    assert!(undecided.stdout.contains("--probe none was given"), "{undecided:#?}");
+    assert!(
+        undecided.stdout.contains("--probe none was given"),
+        "{undecided:#?}"
+    );
     for ended in [healthy, problem, undecided] {
         assert_eq!(ended.stderr, "");
     }
@@ -146,7 +159,11 @@ fn every_spelling_of_help_is_the_same_help() {
     let cli = Cli::new();
     let help = cli.run(&["netcheck", "--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-    assert!(help.stdout.starts_with("Usage:  docker netcheck [OPTIONS]"), "{}", help.stdout);
+    assert!(
+        help.stdout.starts_with("Usage:  docker netcheck [OPTIONS]"),
+        "{}",
+        help.stdout
+    );
     for part in [
         "Options:",
         "Commands:",
@@ -165,19 +182,32 @@ fn every_spelling_of_help_is_the_same_help() {
     ] {
         let same = cli.run(words);
         assert_eq!(same.stdout, help.stdout, "{words:?}");
-        assert_eq!((same.code, same.stderr.as_str()), (Some(0), ""), "{words:?}");
+        assert_eq!(
+            (same.code, same.stderr.as_str()),
+            (Some(0), ""),
+            "{words:?}"
+        );
     }
     let explain = cli.run(&["netcheck", "explain", "--help"]);
     assert!(
-        explain.stdout.starts_with("Usage:  docker netcheck explain [OPTIONS] [CODE]\n"),
+        explain
+            .stdout
+            .starts_with("Usage:  docker netcheck explain [OPTIONS] [CODE]\n"),
         "{explain:#?}"
     );
-    for words in [&["help", "netcheck", "explain"][..], &["netcheck", "help", "explain"]] {
+    for words in [
+        &["help", "netcheck", "explain"][..],
+        &["netcheck", "help", "explain"],
+    ] {
         let same = cli.run(words);
         assert_eq!(same.stdout, explain.stdout, "{words:?}");
     }
     // What clap takes for a terminal that is none.
-    assert!(help.stdout.lines().all(|line| line.chars().count() <= 100), "{}", help.stdout);
+    assert!(
+        help.stdout.lines().all(|line| line.chars().count() <= 100),
+        "{}",
+        help.stdout
+    );
 }
 
 #[test]
@@ -194,14 +224,21 @@ fn it_works_without_the_docker_cli() {
         &["netcheck", &never],
     ] {
         let same = run(&mut netcheck(words));
-        assert_eq!((same.code, same.stdout), (Some(2), alone.stdout.clone()), "{words:?}");
+        assert_eq!(
+            (same.code, same.stdout),
+            (Some(2), alone.stdout.clone()),
+            "{words:?}"
+        );
     }
     let version = run(&mut netcheck(&["version"]));
     assert_eq!(version.code, Some(0));
     let expected = concat!("docker-netcheck ", env!("CARGO_PKG_VERSION"), " (probes: ");
     assert!(version.stdout.starts_with(expected), "{version:#?}");
     let help = run(&mut netcheck(&["--help"]));
-    assert!(help.stdout.starts_with("Usage:  docker-netcheck [OPTIONS]"), "{help:#?}");
+    assert!(
+        help.stdout.starts_with("Usage:  docker-netcheck [OPTIONS]"),
+        "{help:#?}"
+    );
 }
 
 // Words.
@@ -227,14 +264,23 @@ fn words_that_are_wrong_are_a_usage_error() {
         (&["db", "web"], "web"),
         (&["explain", "a", "b"], "b"),
         (&["help", "nosuch"], "nosuch"),
-        (&["-H", "a", "-H", "b", "netcheck", "db"], "specify only one -H"),
-        (&["-H", "a", "netcheck", "-H", "b", "db"], "specify only one -H"),
+        (
+            &["-H", "a", "-H", "b", "netcheck", "db"],
+            "specify only one -H",
+        ),
+        (
+            &["-H", "a", "netcheck", "-H", "b", "db"],
+            "specify only one -H",
+        ),
         (&["--host"], "flag needs an argument: --host"),
         (&["--timeout", "\u{1b}[31m", "db"], "\\u{1b}[31m"),
     ] {
         let said = run(&mut netcheck(words));
         said.was_misused(&[why]);
-        assert!(said.stderr.contains("\nUsage:  docker netcheck [OPTIONS]"), "{said:#?}");
+        assert!(
+            said.stderr.contains("\nUsage:  docker netcheck [OPTIONS]"),
+            "{said:#?}"
+        );
     }
 }
 
@@ -244,7 +290,9 @@ fn a_container_may_be_called_like_a_command() {
     struct Version;
     impl Drop for Version {
         fn drop(&mut self) {
-            let _ = Command::new("docker").args(["rm", "-f", "version"]).output();
+            let _ = Command::new("docker")
+                .args(["rm", "-f", "version"])
+                .output();
         }
     }
     let world = World::new();
@@ -252,7 +300,10 @@ fn a_container_may_be_called_like_a_command() {
     let said = world.make("create", &world.images.plain, "version", &[], &["idle"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let cli = Cli::new();
-    for words in [&["netcheck", "--", "version"][..], &["netcheck", "-q", "--", "version"]] {
+    for words in [
+        &["netcheck", "--", "version"][..],
+        &["netcheck", "-q", "--", "version"],
+    ] {
         let said = cli.run(words);
         assert_eq!(said.code, Some(2), "{said:#?}");
         assert!(said.stdout.contains("version: "), "{said:#?}");
@@ -279,10 +330,16 @@ fn explains_every_finding() {
         // As it stands in a report.
         for heading in ["error[", "warning["] {
             let heading = format!("{heading}{}]", rule.code);
-            assert_eq!(run(&mut netcheck(&["explain", &heading])).stdout, plain.stdout);
+            assert_eq!(
+                run(&mut netcheck(&["explain", &heading])).stdout,
+                plain.stdout
+            );
         }
     }
-    let nothing = ["no finding has the code `zzz\\u{1b}`", "`docker netcheck explain` lists them all"];
+    let nothing = [
+        "no finding has the code `zzz\\u{1b}`",
+        "`docker netcheck explain` lists them all",
+    ];
     run(&mut netcheck(&["explain", "zzz\u{1b}"])).refused(&nothing);
     run(&mut netcheck(&["explain", "nothing-listen"])).refused(&["did you mean nothing-listens?"]);
 }

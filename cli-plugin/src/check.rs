@@ -147,11 +147,28 @@ fn collect(args: &CheckArgs, globals: &Globals) -> Result<Evidence, Failure> {
         } else {
             run.finish();
         }
-        evidence
+        evidence.map(|evidence| (evidence, signals))
     });
-    // A call to the engine that hangs must not keep the process.
-    runtime.shutdown_background();
-    result
+    match result {
+        Ok((evidence, signals)) => {
+            stop_while_writing(runtime, signals);
+            Ok(evidence)
+        }
+        Err(failure) => {
+            // A call to the engine that hangs must not keep the process.
+            runtime.shutdown_background();
+            Err(failure)
+        }
+    }
+}
+
+/// Once listened to, signals no longer end the process by themselves: somebody has to hear them
+/// while the report is written into a pipe that nobody reads.
+fn stop_while_writing(runtime: Runtime, mut signals: Signals) {
+    std::thread::spawn(move || {
+        let stop = runtime.block_on(signals.stop());
+        std::process::exit(stop.code().into());
+    });
 }
 
 /// This program again, as the reaper.

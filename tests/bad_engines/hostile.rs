@@ -2,6 +2,7 @@
 //! secrets a report or a file.
 
 use std::net::UdpSocket;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -62,7 +63,7 @@ impl HostileDns {
                 let mut answer = query[..length].to_vec();
                 answer[2] = 0x81;
                 answer[3] = 0x80;
-                if count % 2 == 0 {
+                if count.is_multiple_of(2) {
                     // One answer: the name is an alias of `\e[31mevil`.
                     answer[7] = 1;
                     answer.extend([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 11, 9]);
@@ -200,9 +201,13 @@ struct Image(String);
 
 impl Drop for Image {
     fn drop(&mut self) {
-        // Its containers may still be there: they go with the world, and the layers with them.
-        let _ = std::process::Command::new("docker")
-            .args(["rmi", "-f", &self.0])
-            .output();
+        let docker = |words: &[&str]| Command::new("docker").args(words).output().unwrap();
+        // Its containers go first: an image that is in use would only lose its name.
+        let ancestor = format!("ancestor={}", self.0);
+        let containers = docker(&["ps", "-aq", "--filter", &ancestor]).stdout;
+        for id in String::from_utf8_lossy(&containers).split_whitespace() {
+            docker(&["rm", "-f", id]);
+        }
+        docker(&["rmi", "-f", &self.0]);
     }
 }

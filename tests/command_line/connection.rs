@@ -18,7 +18,10 @@ fn global_flags_before_the_name() {
         (&["-Dldebug", "--context=default", "netcheck"][..], false),
         (&["-c", "default", "--", "netcheck"], false),
         (&["--log-level", "error", "netcheck"], false),
-        (&["--config", cli.path().to_str().unwrap(), "netcheck"], false),
+        (
+            &["--config", cli.path().to_str().unwrap(), "netcheck"],
+            false,
+        ),
         (&["-H", &host, "netcheck"], true),
         (&[&joined, "netcheck"], true),
         (&[&equals, "netcheck"], true),
@@ -52,7 +55,11 @@ impl super::Ended {
 fn the_engine_meant_is_the_engine_asked() {
     let cli = Cli::new();
     for name in ["current", "variable", "flag"] {
-        context(cli.path(), name, &format!("unix:///nonexistent/{name}.sock"));
+        context(
+            cli.path(),
+            name,
+            &format!("unix:///nonexistent/{name}.sock"),
+        );
     }
     std::fs::write(
         cli.path().join("config.json"),
@@ -68,20 +75,36 @@ fn the_engine_meant_is_the_engine_asked() {
             call.env("DOCKER_CONFIG", cli.path());
             call
         }] {
-            run(call.envs(variables.iter().copied())).refused(&[
-                &format!("cannot connect to the Docker Engine at unix:///nonexistent/{asked}.sock"),
-            ]);
+            run(call.envs(variables.iter().copied())).refused(&[&format!(
+                "cannot connect to the Docker Engine at unix:///nonexistent/{asked}.sock"
+            )]);
         }
     };
     let host = ("DOCKER_HOST", "unix:///nonexistent/host.sock");
     let variable = ("DOCKER_CONTEXT", "variable");
     check(&[], &["netcheck"], "current");
-    check(&[("DOCKER_HOST", ""), ("DOCKER_CONTEXT", "")], &["netcheck"], "current");
+    check(
+        &[("DOCKER_HOST", ""), ("DOCKER_CONTEXT", "")],
+        &["netcheck"],
+        "current",
+    );
     check(&[variable], &["netcheck"], "variable");
     check(&[variable, host], &["netcheck"], "host");
-    check(&[variable, host], &["--context", "flag", "netcheck"], "flag");
-    check(&[variable, host], &["-c", "current", "-c", "flag", "netcheck"], "flag");
-    check(&[variable, host], &["netcheck", "--context", "flag"], "flag");
+    check(
+        &[variable, host],
+        &["--context", "flag", "netcheck"],
+        "flag",
+    );
+    check(
+        &[variable, host],
+        &["-c", "current", "-c", "flag", "netcheck"],
+        "flag",
+    );
+    check(
+        &[variable, host],
+        &["netcheck", "--context", "flag"],
+        "flag",
+    );
     let given = "unix:///nonexistent/given.sock";
     check(&[variable, host], &["-H", given, "netcheck"], "given");
     check(&[variable, host], &["netcheck", "-H", given], "given");
@@ -102,14 +125,20 @@ fn another_folder_of_configuration() {
     assert_eq!(said.code, Some(2), "{said:#?}");
     assert!(proxy.saw("GET /version"));
     // After the name, and without the docker CLI.
-    for words in [&["netcheck", "--config", folder, &never][..], &["--config", folder, &never]] {
+    for words in [
+        &["netcheck", "--config", folder, &never][..],
+        &["--config", folder, &never],
+    ] {
         let before = proxy.log().len();
         assert_eq!(run(&mut netcheck(words)).code, Some(2), "{words:?}");
         assert!(proxy.log().len() > before, "{words:?}");
     }
     std::fs::write(cli.path().join("config.json"), "{\"currentContext\": ").unwrap();
-    run(&mut netcheck(&["--config", folder, &never]))
-        .refused(&["cannot read ", "config.json", "EOF while parsing"]);
+    run(&mut netcheck(&["--config", folder, &never])).refused(&[
+        "cannot read ",
+        "config.json",
+        "EOF while parsing",
+    ]);
 }
 
 #[test]
@@ -122,8 +151,7 @@ fn contexts_that_cannot_be_used() {
     cli.run(&["--context", "nope", "netcheck", "db"])
         .refused(&["context \"nope\": context not found"]);
     call(&["--context", "nope\u{1b}[3m", "db"]).refused(&["context not found"]);
-    call(&["--context", "../../etc", "db"])
-        .refused(&["context \"../../etc\": context not found"]);
+    call(&["--context", "../../etc", "db"]).refused(&["context \"../../etc\": context not found"]);
     call(&["-H", "unix:///a", "--context", "nope", "db"])
         .refused(&["conflicting options: cannot specify both --host and --context"]);
     cli.run(&["-H", "unix:///a", "--context", "nope", "netcheck", "db"])
@@ -134,7 +162,8 @@ fn contexts_that_cannot_be_used() {
     context(cli.path(), "ssh", "ssh://root@example.com");
     call(&["--context", "ssh", "db"]).refused(&["ssh://root@example.com", "not supported yet"]);
     context(cli.path(), "empty", "");
-    call(&["--context", "empty", "db"]).refused(&["context \"empty\": ", "names no Docker endpoint"]);
+    call(&["--context", "empty", "db"])
+        .refused(&["context \"empty\": ", "names no Docker endpoint"]);
     run(netcheck(&["db"])
         .env("DOCKER_HOST", "tcp://127.0.0.1:2376")
         .env("DOCKER_TLS_VERIFY", "1"))

@@ -19,20 +19,43 @@ fn troubled(world: &World) -> String {
     );
     world.run(
         "web",
-        &["--network", &net, "-p", &publish, "-e", &url, "--network-alias", "the-web-service"],
+        &[
+            "--network",
+            &net,
+            "-p",
+            &publish,
+            "-e",
+            &url,
+            "--network-alias",
+            "the-web-service",
+        ],
         &["tcp=0.0.0.0:80", "tcp=127.0.0.1:9000"],
     )
+}
+
+/// The evidence of one run, so that several reports are about the same.
+fn saved(world: &World, container: &str) -> String {
+    let file = world.folder().join("evidence.json");
+    let file = file.to_str().unwrap().to_owned();
+    let said = run(&mut netcheck(&["-q", container, "--save-evidence", &file]));
+    assert_eq!(said.code, Some(2), "{said:#?}");
+    file
 }
 
 #[test]
 fn quiet_is_the_verdict_and_verbose_is_everything() {
     let world = World::new();
     let web = troubled(&world);
-    let call = |words: &[&str]| run(netcheck(&[&web]).args(words));
+    let file = saved(&world, &web);
+    let call = |words: &[&str]| run(netcheck(&["--evidence", &file]).args(words));
     let commands = commands(&call(&["--format", "json"]).report());
     let (usual, quiet, verbose) = (call(&[]), call(&["-q"]), call(&["-v"]));
     for said in [&usual, &quiet, &verbose] {
-        assert_eq!((said.code, said.stderr.as_str()), (Some(2), ""), "{said:#?}");
+        assert_eq!(
+            (said.code, said.stderr.as_str()),
+            (Some(2), ""),
+            "{said:#?}"
+        );
         no_control_characters(&said.stdout);
         fits(&said.stdout, &commands);
     }
@@ -44,8 +67,12 @@ fn quiet_is_the_verdict_and_verbose_is_everything() {
     assert!(verbose.stdout.contains("looked from") && verbose.stdout.contains(" ms ("));
     assert!(!usual.stdout.contains("looked from"));
     for (mode, other) in [("helper", "(netns)"), ("netns", "(helper)")] {
-        let said = call(&["-v", "--probe", mode]);
-        assert!(said.stdout.contains(&format!(" ms ({mode})")), "{}", said.stdout);
+        let said = run(&mut netcheck(&["-v", "--probe", mode, &web]));
+        assert!(
+            said.stdout.contains(&format!(" ms ({mode})")),
+            "{}",
+            said.stdout
+        );
         assert!(!said.stdout.contains(other), "{}", said.stdout);
     }
 }
@@ -72,10 +99,14 @@ fn commands(report: &Report) -> Vec<String> {
 fn commands_are_whole_whatever_the_width() {
     let world = World::new();
     let web = troubled(&world);
-    let report = run(&mut netcheck(&["--format", "json", &web])).report();
+    let file = saved(&world, &web);
+    let report = run(&mut netcheck(&["--format", "json", "--evidence", &file])).report();
     let commands = commands(&report);
-    assert!(commands.iter().any(|command| command.len() > 80), "{commands:#?}");
-    let text = run(&mut netcheck(&[&web])).stdout;
+    assert!(
+        commands.iter().any(|command| command.len() > 80),
+        "{commands:#?}"
+    );
+    let text = run(&mut netcheck(&["--evidence", &file])).stdout;
     for command in commands {
         assert!(
             text.lines().any(|line| line.trim() == command.as_str()),
@@ -100,7 +131,8 @@ fn colour_is_for_terminals_and_those_who_ask() {
     }
     // On a terminal, made by script(1).
     let on_terminal = |set: &str, words: &str| {
-        let line = format!("env {set} TERM=xterm DOCKER_CONFIG=/nonexistent {BINARY} {words} {never}");
+        let line =
+            format!("env {set} TERM=xterm DOCKER_CONFIG=/nonexistent {BINARY} {words} {never}");
         let output = Command::new("script")
             .args(["-qec", &line, "/dev/null"])
             .env_remove("NO_COLOR")
@@ -124,8 +156,13 @@ fn the_report_goes_to_a_file() {
     let path = file.to_str().unwrap();
     let printed = run(&mut netcheck(&["--format", "markdown", &never]));
     for output in ["--output", "-o"] {
-        let said = run(&mut netcheck(&["--format", "markdown", output, path, &never]));
-        assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(2), "", ""));
+        let said = run(&mut netcheck(&[
+            "--format", "markdown", output, path, &never,
+        ]));
+        assert_eq!(
+            (said.code, said.stdout.as_str(), said.stderr.as_str()),
+            (Some(2), "", "")
+        );
         assert_eq!(std::fs::read_to_string(&file).unwrap(), printed.stdout);
         std::fs::remove_file(&file).unwrap();
     }
@@ -145,7 +182,12 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     assert_eq!(said.stdout.lines().count(), 2, "{said:#?}");
     assert_eq!(said.stdout.lines().last(), Some("2"));
     // Nobody reads at all: the pipe is closed before the first byte.
-    for words in [&[web.as_str()][..], &["--format", "json", &web], &["explain"], &["--help"]] {
+    for words in [
+        &[web.as_str()][..],
+        &["--format", "json", &web],
+        &["explain"],
+        &["--help"],
+    ] {
         let mut child = netcheck(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -154,12 +196,27 @@ fn a_reader_that_has_seen_enough_is_no_error() {
             .unwrap();
         drop(child.stdout.take());
         let mut errors = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut errors)
+            .unwrap();
         let expected = if words.contains(&web.as_str()) { 2 } else { 0 };
-        assert_eq!((child.wait().unwrap().code(), errors.as_str()), (Some(expected), ""));
+        assert_eq!(
+            (child.wait().unwrap().code(), errors.as_str()),
+            (Some(expected), "")
+        );
     }
     // A disk that is full is one.
-    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let full = || {
+        Stdio::from(
+            std::fs::File::options()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
+    };
     let output = netcheck(&[&web]).stdout(full()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the report: No space"));
@@ -174,17 +231,27 @@ fn json_is_the_whole_report() {
     for container in [&web, &created(&world, "never")] {
         let said = run(&mut netcheck(&["--format", "json", container]));
         let report: Report = said.report();
-        assert_eq!(report.schema_version, netcheck_diagnose::report::SCHEMA_VERSION);
+        assert_eq!(
+            report.schema_version,
+            netcheck_diagnose::report::SCHEMA_VERSION
+        );
         assert_eq!(report.subject.name, *container);
         let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-        assert_eq!(serde_json::to_value(&report).unwrap(), value, "a field is lost");
+        assert_eq!(
+            serde_json::to_value(&report).unwrap(),
+            value,
+            "a field is lost"
+        );
         let required = schema["required"].as_array().unwrap();
         assert!(required.len() >= 8, "{required:?}");
         for name in required {
             assert!(value.get(name.as_str().unwrap()).is_some(), "{name}");
         }
         for name in value.as_object().unwrap().keys() {
-            assert!(schema["properties"].get(name).is_some(), "{name} is not in the schema");
+            assert!(
+                schema["properties"].get(name).is_some(),
+                "{name} is not in the schema"
+            );
         }
         assert!(!report.findings.is_empty());
     }
@@ -195,8 +262,14 @@ fn without_a_look_inside_much_stays_open_with_the_reason() {
     let world = World::new();
     let net = world.network("net", &[]);
     let publish = format!("{}:80", free_port());
-    let web = world.run("web", &["--network", &net, "-p", &publish], &["tcp=0.0.0.0:80"]);
-    let said = run(&mut netcheck(&["--probe", "none", "--format", "json", &web]));
+    let web = world.run(
+        "web",
+        &["--network", &net, "-p", &publish],
+        &["tcp=0.0.0.0:80"],
+    );
+    let said = run(&mut netcheck(&[
+        "--probe", "none", "--format", "json", &web,
+    ]));
     assert_eq!(said.code, Some(3), "{said:#?}");
     let report = said.report();
     assert!(report.visits.is_empty());
@@ -205,6 +278,9 @@ fn without_a_look_inside_much_stays_open_with_the_reason() {
         assert!(open.needs.contains("--probe none was given"), "{open:?}");
     }
     let text = run(&mut netcheck(&["--probe", "none", &web])).stdout;
-    assert!(text.contains("undecided[") && text.contains("--probe none was given"), "{text}");
+    assert!(
+        text.contains("undecided[") && text.contains("--probe none was given"),
+        "{text}"
+    );
     fits(&text, &[]);
 }

@@ -6,15 +6,18 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Where the real engine listens.
@@ -43,6 +46,17 @@ impl Asked {
     /// The inspect of a container whose full id this is.
     pub fn inspects(&self, id: &str) -> bool {
         self.is("GET", &format!("/containers/{id}/json"))
+    }
+
+    /// The run whose helper is to be made.
+    pub fn run(&self) -> Option<String> {
+        if !self.is("POST", "/containers/create") {
+            return None;
+        }
+        let body: Value = serde_json::from_slice(&self.body).unwrap();
+        body["Labels"]["io.netcheck.run"]
+            .as_str()
+            .map(str::to_owned)
     }
 
     /// The attach to a helper.
@@ -88,6 +102,7 @@ pub struct Proxy {
     folder: TempDir,
     over: Arc<AtomicBool>,
     log: Arc<Mutex<Vec<String>>>,
+    runs: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Proxy {
@@ -97,12 +112,17 @@ impl Proxy {
         let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let log = Arc::new(Mutex::new(Vec::new()));
-        let rule: Arc<Rule> = Arc::new(rule);
+        let runs = Arc::new(Mutex::new(BTreeSet::new()));
         let proxy = Self {
             folder,
             over: over.clone(),
             log: log.clone(),
+            runs: runs.clone(),
         };
+        let rule: Arc<Rule> = Arc::new(move |asked| {
+            runs.lock().unwrap().extend(asked.run());
+            rule(asked)
+        });
         thread::spawn(move || {
             for client in listener.incoming() {
                 if over.load(Ordering::Relaxed) {
@@ -143,6 +163,19 @@ impl Drop for Proxy {
         self.over.store(true, Ordering::Relaxed);
         // Wakes the thread that accepts.
         let _ = UnixStream::connect(self.socket());
+        // A run's reaper comes through the proxy too. Where that ends before the reaper's work, what
+        // is left is for the test to remove; tests about what is left look before this.
+        let docker = |words: &[&str]| Command::new("docker").args(words).output();
+        for run in self.runs.lock().unwrap().iter() {
+            let label = format!("label=io.netcheck.run={run}");
+            let Ok(listed) = docker(&["ps", "-aq", "--filter", &label]) else {
+                continue;
+            };
+            for id in String::from_utf8_lossy(&listed.stdout).split_whitespace() {
+                // It may be going by itself.
+                let _ = docker(&["rm", "-f", id]);
+            }
+        }
     }
 }
 

@@ -5,9 +5,15 @@
 //! of their own world, so tests run side by side.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    unreachable_pub,
+    reason = "a module of test programs has no other public"
+)]
 
 use std::cell::Cell;
+use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
+use std::hash::{Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -56,8 +62,17 @@ static IMAGES: LazyLock<Images> = LazyLock::new(|| {
         .unwrap();
     let archive = archive.into_inner().unwrap();
     let entry = r#"ENTRYPOINT ["/netcheck-node"]"#;
+    // Named after the program, so that it is made once: an image that loses its name stays behind.
+    let version = image_version(node);
     let import = |tag: &str, changes: &[&str]| {
-        let tag = format!("netcheck-test:{tag}");
+        let tag = format!("netcheck-test:{tag}{version}");
+        let known = Command::new("docker")
+            .args(["image", "inspect", &tag])
+            .output()
+            .expect("the docker command is installed");
+        if known.status.success() {
+            return tag;
+        }
         let mut command = Command::new("docker");
         command.arg("import");
         for change in [entry].iter().chain(changes) {
@@ -87,6 +102,13 @@ static IMAGES: LazyLock<Images> = LazyLock::new(|| {
         ),
     }
 });
+
+/// `-` and eight hex digits that change with the program.
+fn image_version(program: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    program.hash(&mut hasher);
+    format!("-{:08x}", hasher.finish() as u32)
+}
 
 /// What a program said.
 #[derive(Debug)]
@@ -460,7 +482,10 @@ pub mod recording {
             }
         }
         let text = serde_json::to_string_pretty(&evidence).unwrap();
-        let mut text = text.replace(&format!("-{}", world.tag), "");
+        let node = netcheck_testkit::node().unwrap();
+        let mut text = text
+            .replace(&format!("-{}", world.tag), "")
+            .replace(&image_version(node), "");
         for resolver in resolvers
             .into_iter()
             .filter(|resolver| !resolver.is_loopback())

@@ -11,9 +11,7 @@ mod rewrite;
 use netcheck_probe::Snapshot;
 
 pub use listener::{EMBEDDED_DNS, Listener, Reach};
-pub use names::{
-    PODMAN_HOST_NAME, Referenced, connect_flags, endpoint_names, is_host_name, list, outcome_words,
-};
+pub use names::{Referenced, connect_flags, endpoint_names, is_host_name, list, outcome_words};
 pub use peers::Expected;
 pub use published::{LOCAL_BY_DESIGN, Standing};
 pub use rewrite::{Meeting, Rewrite, Target, command_holds};

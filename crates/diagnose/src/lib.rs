@@ -1,8 +1,7 @@
 //! Evidence in, report out: the pure core of `docker netcheck` and of the testkit's diagnosis.
 //!
 //! Nothing here is asynchronous, opens a socket or a file, or reads a clock, the environment or a
-//! terminal: the same evidence gives the same report on every machine. The one exception to "in,
-//! out" is none.
+//! terminal: the same evidence gives the same report on every machine.
 //!
 //! The way through: [`plan`] says what to ask where, somebody else asks, [`diagnose`] judges the
 //! evidence with the [`rules`], and [`render`] writes the report down.

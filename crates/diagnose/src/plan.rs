@@ -38,6 +38,9 @@ pub const UPSTREAM_TEST: &str = "netcheck.invalid";
 /// The name Docker Desktop made known, and which Linux needs `--add-host` for.
 pub const HOST_NAME: &str = "host.docker.internal";
 
+/// Podman's name for the same.
+pub const PODMAN_HOST_NAME: &str = "host.containers.internal";
+
 /// What to ask once the Engine API has answered.
 pub fn first(evidence: &Evidence) -> Plan {
     let mut plan = Plan::new();
@@ -110,12 +113,13 @@ fn from_subject(case: &Case<'_>) -> Vec<Question> {
                 }
             }
             Ok(_) => {}
-            // A name with a dot that no container carries belongs to the outside: asking for it
-            // would send a packet there.
-            Err(_) if asks_upstream(case, &reference.host) => {}
-            Err(_) => questions.push(Question::Lookup {
-                name: reference.host.clone(),
-            }),
+            Err(_) if is_answered_locally(case, &reference.host) => {
+                questions.push(Question::Lookup {
+                    name: reference.host.clone(),
+                });
+            }
+            // Asked in the second round, if the servers that get to see it are near.
+            Err(_) => {}
         }
     }
     if let Some(outbound) = &case.evidence.request.outbound {
@@ -129,10 +133,38 @@ fn from_subject(case: &Case<'_>) -> Vec<Question> {
     questions
 }
 
-/// A name that only an outside resolver can know.
-fn asks_upstream(case: &Case<'_>, name: &str) -> bool {
+/// A name that the embedded DNS knows itself: nobody else hears of the question.
+fn is_answered_locally(case: &Case<'_>, name: &str) -> bool {
     let name = name.trim_end_matches('.');
-    name.contains('.') && !name.eq_ignore_ascii_case(HOST_NAME) && case.named(name).is_empty()
+    case.networks().iter().any(|(network, _)| {
+        network.has_dns()
+            && case.evidence.containers.iter().any(|other| {
+                other.is_running()
+                    && other.endpoint(&network.id).is_some_and(|endpoint| {
+                        other.name.eq_ignore_ascii_case(name)
+                            || endpoint
+                                .dns_names
+                                .iter()
+                                .any(|known| known.eq_ignore_ascii_case(name))
+                    })
+            })
+    })
+}
+
+/// A name with a dot that no container carries belongs to the outside, and is no question of ours.
+fn belongs_outside(case: &Case<'_>, name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name.contains('.')
+        && !name.eq_ignore_ascii_case(HOST_NAME)
+        && !name.eq_ignore_ascii_case(PODMAN_HOST_NAME)
+        && case.named(name).is_empty()
+}
+
+/// Whether the servers that finally get to see a question are on the internet; none if it is not
+/// known which they are.
+pub fn asks_the_internet(case: &Case<'_>) -> Option<bool> {
+    let servers = upstreams(case);
+    (!servers.is_empty()).then(|| servers.iter().any(|server| !is_private(*server)))
 }
 
 fn from_host(case: &Case<'_>) -> Vec<Question> {
@@ -242,6 +274,7 @@ fn more_from_subject(case: &Case<'_>) -> Vec<Question> {
         });
     }
     questions.extend(upstream_questions(case));
+    questions.extend(names_nobody_here_knows(case));
     if let Some(address) = host_address(case) {
         questions.push(Question::Ping {
             to: address,
@@ -257,6 +290,34 @@ fn more_from_subject(case: &Case<'_>) -> Vec<Question> {
         questions.extend(addresses.map(|address| connect(*address, outbound.port)));
     }
     questions
+}
+
+/// Names of the configuration that only a name server further away could know.
+fn names_nobody_here_knows(case: &Case<'_>) -> Vec<Question> {
+    let may_ask =
+        case.evidence.request.outbound.is_some() || asks_the_internet(case) == Some(false);
+    if !may_ask {
+        return Vec::new();
+    }
+    let in_hosts = |name: &str| {
+        let hosts = case.snapshot().ok().and_then(|s| s.hosts.as_ref().ok());
+        hosts.is_some_and(|hosts| {
+            hosts
+                .iter()
+                .any(|line| line.names.iter().any(|n| n.eq_ignore_ascii_case(name)))
+        })
+    };
+    case.detail
+        .references
+        .iter()
+        .take(MOST)
+        .map(|reference| reference.host.as_str())
+        .filter(|name| name.parse::<IpAddr>().is_err())
+        .filter(|name| {
+            !is_answered_locally(case, name) && !belongs_outside(case, name) && !in_hosts(name)
+        })
+        .map(|name| Question::Lookup { name: name.into() })
+        .collect()
 }
 
 /// One query to each resolver of the container that is not a public one, and through the embedded
@@ -475,4 +536,93 @@ pub fn lan_address(snapshot: &netcheck_probe::Snapshot) -> Option<IpAddr> {
 fn unique(questions: &mut Vec<Question>) {
     let mut seen = std::collections::HashSet::new();
     questions.retain(|question| seen.insert(question.clone()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{container, ip, snapshot, world};
+    use netcheck_probe::ResolvConf;
+
+    fn lookups(plan: &Plan, evidence: &Evidence) -> Vec<String> {
+        let subject = Viewpoint::Container(evidence.request.container.clone());
+        plan.get(&subject)
+            .into_iter()
+            .flatten()
+            .filter_map(|question| match question {
+                Question::Lookup { name } | Question::Query { name, .. } => Some(name.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// An application whose names go to this server.
+    fn app(server: &str) -> Evidence {
+        let env = [
+            "A_HOST=db",
+            "B_HOST=nobody",
+            "C_URL=https://api.example.com/",
+            "D_URL=http://host.docker.internal/",
+        ];
+        let seen = netcheck_probe::Snapshot {
+            resolv_conf: Ok(ResolvConf {
+                nameservers: vec![ip("127.0.0.11")],
+                upstreams: vec![format!("host({server})")],
+                ..ResolvConf::default()
+            }),
+            ..snapshot()
+        };
+        world(container("app").env(&env))
+            .and(container("db").on("my_network", "172.18.0.2"))
+            .sees(seen)
+    }
+
+    #[test]
+    fn the_first_round_asks_only_for_names_the_engine_knows_itself() {
+        let evidence = app("8.8.8.8");
+        assert_eq!(lookups(&first(&evidence), &evidence), ["app", "db"]);
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_server_on_the_internet() {
+        let evidence = app("8.8.8.8");
+        assert_eq!(lookups(&second(&evidence), &evidence), [""; 0]);
+    }
+
+    #[test]
+    fn a_near_server_is_asked_for_what_it_could_know_and_for_nothing_outside() {
+        let evidence = app("192.168.1.1");
+        assert_eq!(
+            lookups(&second(&evidence), &evidence),
+            ["netcheck.invalid", "nobody", "host.docker.internal"]
+        );
+    }
+
+    #[test]
+    fn with_outbound_every_server_may_be_asked() {
+        let mut evidence = app("8.8.8.8");
+        evidence.request.outbound = Some(crate::request::Outbound {
+            host: "example.com".into(),
+            port: 443,
+        });
+        let asked = lookups(&first(&evidence), &evidence);
+        assert_eq!(asked, ["app", "db", "example.com"]);
+        assert!(lookups(&second(&evidence), &evidence).contains(&"netcheck.invalid".into()));
+    }
+
+    #[test]
+    fn the_number_of_questions_is_bounded() {
+        let env: Vec<String> = (0..500)
+            .map(|n| format!("V{n}_HOST=peer{n}:{}", n + 1))
+            .collect();
+        let env: Vec<&str> = env.iter().map(String::as_str).collect();
+        let mut evidence = world(container("app").env(&env)).sees(snapshot());
+        for n in 0..500 {
+            evidence = evidence.and(container(&format!("peer{n}")));
+        }
+        for plan in [first(&evidence), second(&evidence)] {
+            let all: usize = plan.values().map(Vec::len).sum();
+            assert!(all <= 8 * MOST, "{all} questions");
+        }
+    }
 }

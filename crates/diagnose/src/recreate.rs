@@ -2,9 +2,10 @@
 //! down to, because ports, hosts entries, DNS servers and environment are fixed at creation.
 //!
 //! The old container is stopped and kept under another name, never removed, and its volumes are
-//! taken over, so nothing that it stored is lost. It must never print the value of an environment
-//! variable (they are read from the old container by the commands themselves), and it must give no
-//! commands at all where the configuration holds something it cannot reproduce.
+//! taken over, so nothing that it stored is lost. Of environment variables it prints no value but
+//! those that are nothing but the address of a peer (the commands read the others from the old
+//! container), and it must give no commands at all where the configuration holds something it
+//! cannot reproduce.
 
 use std::net::IpAddr;
 

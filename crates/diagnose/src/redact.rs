@@ -90,14 +90,43 @@ pub fn arguments(words: &[String]) -> (Vec<String>, bool) {
 /// Free text (a health check's output, an error of the engine): the secrets of every URL in it are
 /// masked, and the value of every `name=value` whose name is a secret's.
 pub fn text(text: &str) -> String {
+    let mut hide_next = false;
+    // A quoted secret goes on to the closing quote, over blanks.
+    let mut hide_until: Option<char> = None;
     let mut out = String::with_capacity(text.len());
     for (index, word) in text.split(' ').enumerate() {
         if index > 0 {
             out.push(' ');
         }
-        out.push_str(&one_word(word));
+        if let Some(quote) = hide_until {
+            out.push_str(MASK);
+            if word.ends_with(quote) {
+                hide_until = None;
+            }
+            continue;
+        }
+        let is_value = hide_next && !word.is_empty() && !word.starts_with('-');
+        hide_next = (hide_next && word.is_empty())
+            || (word.starts_with('-') && !word.contains(['=', ':']) && is_secret_name(word));
+        let shown = if is_value {
+            MASK.to_owned()
+        } else {
+            one_word(word)
+        };
+        if shown != word {
+            hide_until = opened_quote(word);
+        }
+        out.push_str(&shown);
     }
     out
+}
+
+/// The quote that a masked word opens and does not close.
+fn opened_quote(word: &str) -> Option<char> {
+    let value = word.split(['=', ':']).next_back().unwrap_or(word);
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let closed = value.len() > 1 && value.ends_with(quote);
+    (!closed).then_some(quote)
 }
 
 fn one_word(word: &str) -> String {
@@ -110,12 +139,16 @@ fn one_word(word: &str) -> String {
         let (before, url) = word.split_at(start);
         return format!("{before}{}", mask_url(url));
     }
-    match word.split_once(['=', ':']) {
-        Some((name, value)) if !value.is_empty() && is_secret_name(name) => {
-            format!("{name}{}{MASK}", &word[name.len()..=name.len()])
+    // `until=/--token=x`: the name that counts is the nearest one before the value.
+    let mut rest = word;
+    while let Some((name, value)) = rest.split_once(['=', ':']) {
+        if !value.is_empty() && is_secret_name(name) {
+            let kept = word.len() - value.len();
+            return format!("{}{MASK}", &word[..kept]);
         }
-        _ => word.to_owned(),
+        rest = value;
     }
+    word.to_owned()
 }
 
 /// One URL without user, password, query, fragment and (but for a database name) path.
@@ -192,6 +225,24 @@ mod tests {
         );
         assert!(masked);
         assert!(!arguments(&["httpd".into(), "-f".into()]).1);
+    }
+
+    #[test]
+    fn masks_secrets_in_a_command_line_that_is_one_word() {
+        assert_eq!(
+            text("exec app --password hunter2 --user x"),
+            "exec app --password *** --user x"
+        );
+        assert_eq!(text("until=/--token=x"), "until=/--token=***");
+        assert_eq!(text("PASSWORD='a b c' d"), "PASSWORD=*** *** *** d");
+        assert_eq!(
+            text("--api-key  \"a b\" --port 80"),
+            "--api-key  *** *** --port 80"
+        );
+        let long = "=:".repeat(200_000);
+        assert_eq!(text(&long), long);
+        let words = ["sh", "-c", "exec app --password hunter2"].map(String::from);
+        assert!(arguments(&words).1);
     }
 
     #[test]

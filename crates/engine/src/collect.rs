@@ -1,6 +1,8 @@
 //! What the Engine API says, gathered at once: engine, networks, containers, and the details of
 //! those that matter. One refused call does not end the run; it becomes a fact that failed.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, HostConfigLogConfig, SystemInfo,
 };
@@ -13,6 +15,7 @@ use crate::client::{Client, status_of};
 use crate::convert;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::helper::LABEL_EXPIRES;
 use crate::image::LABEL_ROLE;
 
 /// Up to this many containers all are inspected: a call takes one or two milliseconds, and any of
@@ -28,6 +31,8 @@ pub(crate) struct Collected {
     pub(crate) engine: Fact<Engine>,
     pub(crate) networks: Fact<Vec<Network>>,
     pub(crate) containers: Vec<Container>,
+    /// Ids of helpers of ours whose time was over long ago.
+    pub(crate) expired: Vec<String>,
 }
 
 pub(crate) async fn collect(
@@ -99,7 +104,25 @@ pub(crate) async fn collect(
         engine: Fact::Known(convert::engine(client, info.as_ref())),
         networks: networks.into(),
         containers,
+        expired: expired(&list),
     })
+}
+
+/// Helpers of ours that no run can still be waiting for: their label says until when one could.
+fn expired(list: &[ContainerSummary]) -> Vec<String> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    list.iter()
+        .filter(|summary| {
+            let label = |name| summary.labels.as_ref()?.get(name);
+            let expires = label(LABEL_EXPIRES).and_then(|time| time.parse::<u64>().ok());
+            label(LABEL_ROLE).is_some_and(|role| role == "helper")
+                && expires.is_some_and(|time| time < now)
+        })
+        .filter_map(|summary| summary.id.clone())
+        .collect()
 }
 
 /// The containers of a list, by name.

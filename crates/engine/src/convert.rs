@@ -1,7 +1,7 @@
 //! The Engine API's words turned into evidence. Pure, and the only place that knows both sides.
 //!
-//! Nothing secret may pass: environment values and arguments go through [`redact`] or become
-//! references, and labels are dropped but for Compose's own.
+//! Nothing secret may pass: environment values become references or nothing, arguments, labels and
+//! log options go through [`redact`], and what may be secret all the same is left out.
 
 mod recreate;
 

@@ -42,6 +42,15 @@ impl Deadline {
         }
     }
 
+    /// The moment when this part (in hundredths) of what is left will be over.
+    #[must_use]
+    pub fn part(self, hundredths: u32) -> Self {
+        Self {
+            end: Instant::now() + self.left() * hundredths / 100,
+            ..self
+        }
+    }
+
     /// The whole time that was given.
     pub fn whole(self) -> Duration {
         self.end.saturating_duration_since(self.started)

@@ -25,7 +25,7 @@ use crate::session::Session;
 pub const LABEL_RUN: &str = "io.netcheck.run";
 
 /// The label that holds the moment, in seconds since 1970, after which a helper belongs to nobody.
-const LABEL_EXPIRES: &str = "io.netcheck.expires";
+pub(crate) const LABEL_EXPIRES: &str = "io.netcheck.expires";
 
 /// A helper that is older than this was left behind by a power cut: no run lasts that long.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -148,8 +148,9 @@ async fn start(
             let loaded = run
                 .image
                 .get_or_init(|| async {
+                    // A little earlier than the rest, so that this is the reason that is told.
                     image
-                        .load(client, deadline)
+                        .load(client, deadline.earlier(Duration::from_millis(20)))
                         .await
                         .map_err(|error| error.to_string())
                 })

@@ -176,6 +176,20 @@ pub async fn cleanup(client: &Client, deadline: Deadline) -> Result<Cleaned> {
     Ok(cleaned)
 }
 
+/// Removes these helpers of earlier runs, best effort: they disturb nobody.
+pub(crate) async fn remove_expired(client: &Client, ids: Vec<String>, deadline: Deadline) {
+    for id in ids {
+        let options = RemoveContainerOptionsBuilder::new()
+            .force(true)
+            .v(true)
+            .build();
+        let removal = client.docker.remove_container(&id, Some(options));
+        let _ = client
+            .call(deadline, "removing an expired helper container", removal)
+            .await;
+    }
+}
+
 /// Removes every container with this label, running or not; the names of those removed.
 pub(crate) async fn remove_containers(
     client: &Client,

@@ -32,11 +32,21 @@ mod linux {
     /// This process may enter namespaces here.
     pub(crate) struct Local {
         program: fs::File,
-        /// We are in the network namespace of the engine's host.
-        pub(crate) on_host: bool,
+        /// Whoever serves the engine's socket has our network namespace.
+        beside_socket: bool,
     }
 
     impl Local {
+        /// Whether we are surely in the network namespace of the engine's host. The socket alone
+        /// does not prove it (a tunnel has a process of this machine at its end, too), but a
+        /// process that is surely a container's does.
+        pub(crate) fn on_host(&self, containers: &[Container]) -> bool {
+            self.beside_socket
+                && containers
+                    .iter()
+                    .any(|container| container.is_running() && self.process_of(container).is_ok())
+        }
+
         /// Why not, if not.
         pub(crate) fn new(client: &Client, program: &[u8]) -> Result<Self, String> {
             if !rustix::process::geteuid().is_root() {
@@ -53,7 +63,7 @@ mod linux {
                 .map_err(|error| format!("cannot write the probe to memory: {error}"))?;
             Ok(Self {
                 program: file,
-                on_host: shares_network_with(peer),
+                beside_socket: shares_network_with(peer),
             })
         }
 
@@ -147,13 +157,15 @@ mod elsewhere {
     use crate::session::Session;
 
     /// Never: there are no network namespaces on this system.
-    pub(crate) struct Local {
-        pub(crate) on_host: bool,
-    }
+    pub(crate) struct Local;
 
     impl Local {
         pub(crate) fn new(_: &Client, _: &[u8]) -> Result<Self, String> {
             Err("network namespaces exist on Linux only".into())
+        }
+
+        pub(crate) fn on_host(&self, _: &[Container]) -> bool {
+            false
         }
 
         pub(crate) fn process_of(&self, _: &Container) -> Result<u32, String> {

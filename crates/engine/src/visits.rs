@@ -152,7 +152,7 @@ impl<'a> Visits<'a> {
                         let process = local.process_of(container)?;
                         netns::open(local, Some(process))
                     }
-                    Viewpoint::Host if local.on_host => netns::open(local, None),
+                    Viewpoint::Host if local.on_host(containers) => netns::open(local, None),
                     Viewpoint::Host => Err("this process is not in the host's network".into()),
                     Viewpoint::Network(_) => Err("nobody is on the network to look from".into()),
                 });

@@ -65,7 +65,10 @@ pub(crate) fn find(engine: &Engine) -> Result<Vec<String>> {
         if ids.trim().is_empty() {
             continue;
         }
-        let format = format!("[{names},{labels}]");
+        let format = format!(
+            "[{names},{labels},{{{{json .{}}}}}]",
+            if kind == "volume" { "Name" } else { "Id" }
+        );
         let mut inspect = engine.docker();
         inspect
             .args([kind, "inspect", "--format", &format])
@@ -92,7 +95,7 @@ pub(crate) fn find(engine: &Engine) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The name of something if it is ours, given a line `[[names], labels]`.
+/// The name of something if it is ours, given a line `[[names], labels, id]`.
 fn ours(line: &str) -> Option<String> {
     let value: Value = serde_json::from_str(line).ok()?;
     let names: Vec<&str> = value[0]
@@ -105,11 +108,12 @@ fn ours(line: &str) -> Option<String> {
         .as_object()
         .is_some_and(|labels| labels.keys().any(|key| key.starts_with(LABELS)));
     let named = names.iter().any(|name| name.starts_with(NAMES));
-    (labelled || named).then(|| {
-        names
-            .first()
-            .map_or("without a name".to_owned(), |name| (*name).to_owned())
-    })
+    // An image may have lost its name to a newer one.
+    let name = names
+        .first()
+        .or(value[2].as_str().as_ref())
+        .map(|name| (*name).to_owned());
+    name.filter(|_| labelled || named)
 }
 
 #[cfg(test)]
@@ -132,8 +136,8 @@ mod tests {
             Some("app".into())
         );
         assert_eq!(
-            name(r#"[[],{"io.netcheck.role":"image"}]"#),
-            Some("without a name".into())
+            name(r#"[[],{"io.netcheck.role":"image"},"sha256:1"]"#),
+            Some("sha256:1".into())
         );
         for other in [
             r#"[["/web","nginx"],{"com.example":"io.netcheck."}]"#,

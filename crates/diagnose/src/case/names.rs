@@ -5,12 +5,9 @@ use std::net::IpAddr;
 
 use super::Case;
 use crate::evidence::{Container, Endpoint, Fact, Mode, Network, Status};
-use crate::plan;
+use crate::plan::{self, PODMAN_HOST_NAME};
 use crate::recreate::Recreate;
 use crate::reference::{Place, Reference};
-
-/// The name that podman writes for its host.
-pub const PODMAN_HOST_NAME: &str = "host.containers.internal";
 
 /// Whether the name means the engine's host.
 pub fn is_host_name(name: &str) -> bool {
@@ -101,6 +98,9 @@ impl<'a> Case<'a> {
         }
         match visit.lookup(name) {
             Fact::Known(lookup) => Ok(lookup.addresses.clone()),
+            // The embedded DNS does not know it, or it would have been asked; and what only servers
+            // on the internet could know of a container's name is nothing.
+            Fact::NotCollected if plan::asks_the_internet(self) == Some(true) => Ok(Vec::new()),
             Fact::NotCollected => Err("that name was not looked up".into()),
             Fact::Failed(reason) => Err(reason),
         }
@@ -108,7 +108,11 @@ impl<'a> Case<'a> {
 
     /// The lookup of a name in the subject in words: `no such name (NXDOMAIN)`.
     pub fn lookup_words(&self, name: &str) -> Option<String> {
-        let lookup = self.visit().ok()?.lookup(name).known().copied()?;
+        let lookup = self.visit().ok()?.lookup(name);
+        if lookup == Fact::NotCollected && plan::asks_the_internet(self) == Some(true) {
+            return Some("nobody here knows it, and servers on the internet were not asked".into());
+        }
+        let lookup = lookup.known().copied()?;
         if !lookup.addresses.is_empty() {
             return Some(list(&lookup.addresses));
         }

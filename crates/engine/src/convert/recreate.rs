@@ -291,15 +291,22 @@ fn host_settings(host: &HostConfig, usual_log: Option<&HostConfigLogConfig>, wor
         let mut options: Vec<_> = log.config.iter().flatten().collect();
         options.sort();
         for (name, value) in options {
-            words.cannot_if(redact::is_secret_name(name), "a secret log option");
-            words.flag("--log-opt", format!("{name}={value}"));
+            if redact::is_secret_name(name) || redact::text(value) != *value {
+                words.cannot("a log option that may hold a secret");
+            } else {
+                words.flag("--log-opt", format!("{name}={value}"));
+            }
         }
     }
     let some = |list: Option<usize>| list.is_some_and(|count| count > 0);
     words.cannot_if(some(host.links.as_ref().map(Vec::len)), "--link");
     words.cannot_if(some(host.device_requests.as_ref().map(Vec::len)), "--gpus");
     words.cannot_if(
-        some(host.storage_opt.as_ref().map(std::collections::HashMap::len)),
+        some(
+            host.storage_opt
+                .as_ref()
+                .map(std::collections::HashMap::len),
+        ),
         "--storage-opt",
     );
     words.cannot_if(
