@@ -129,7 +129,7 @@ fn a_helper_that_does_not_come_up_in_time_has_seen_nothing() {
         }
     });
     let report = said.report();
-    unknown(&report, &["the time for the run was over"]);
+    unknown(&report, &["the helper container was not up in time"]);
     assert_eq!(report.visits.len(), 2, "{}", show(&report));
 }
 

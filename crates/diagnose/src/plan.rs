@@ -164,7 +164,12 @@ fn belongs_outside(case: &Case<'_>, name: &str) -> bool {
 /// known which they are.
 pub fn asks_the_internet(case: &Case<'_>) -> Option<bool> {
     let servers = upstreams(case);
-    (!servers.is_empty()).then(|| servers.iter().any(|server| !is_private(*server)))
+    if servers.is_empty() {
+        // A host without a server of its own: some engines take public ones then.
+        let host = case.host_visit().ok()?.snapshot().known().copied()?;
+        return host.resolv_conf.is_ok().then_some(true);
+    }
+    Some(servers.iter().any(|server| !is_private(*server)))
 }
 
 fn from_host(case: &Case<'_>) -> Vec<Question> {

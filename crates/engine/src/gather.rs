@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use netcheck_diagnose::evidence::{Evidence, SCHEMA_VERSION, Viewpoint, Visit};
+use netcheck_diagnose::evidence::{Container, Evidence, SCHEMA_VERSION, Viewpoint, Visit};
 use netcheck_diagnose::plan::{self, Plan};
 use netcheck_diagnose::probe::Answered;
 use netcheck_diagnose::request::{Outbound, Request};
@@ -103,13 +103,14 @@ pub async fn gather(
         remove_expired(client, expired, deadline),
     );
     add(&mut evidence, seen, &Plan::new());
-    check_subject(client, &mut evidence, deadline).await?;
     progress("looking closer");
     let second = plan::second(&evidence);
-    let seen = visits
-        .carry_out(second.clone(), &evidence.containers, deadline)
-        .await;
+    let (seen, now) = tokio::join!(
+        visits.carry_out(second.clone(), &evidence.containers, deadline),
+        subject_now(client, &evidence, deadline),
+    );
     add(&mut evidence, seen, &second);
+    replace_if_changed(&mut evidence, now?);
     Ok(evidence)
 }
 
@@ -146,34 +147,33 @@ fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>, a
     }
 }
 
-/// A look that failed may mean that the container ended or was removed meanwhile: then that is the
-/// story.
-async fn check_subject(client: &Client, evidence: &mut Evidence, deadline: Deadline) -> Result<()> {
-    let viewpoint = Viewpoint::Container(evidence.request.container.clone());
-    if !evidence
-        .missed
-        .iter()
-        .any(|(missed, _)| *missed == viewpoint)
-    {
-        return Ok(());
-    }
-    let networks = evidence.networks.known().cloned().unwrap_or_default();
-    let Some(container) = evidence
-        .containers
-        .iter_mut()
-        .find(|container| container.id == evidence.request.container)
-    else {
-        return Ok(());
+/// The subject as the engine knows it after the first look: a container that ended or was removed
+/// meanwhile leaves an empty namespace behind, and then that is the story.
+async fn subject_now(
+    client: &Client,
+    evidence: &Evidence,
+    deadline: Deadline,
+) -> Result<Option<Container>> {
+    let Some(container) = evidence.container(&evidence.request.container) else {
+        return Ok(None);
     };
+    let networks = evidence.networks.known().cloned().unwrap_or_default();
     match collect::look_again(client, container, &networks, deadline).await {
         Err(error @ Error::Vanished { .. }) => Err(error),
         // What was known before stays: it is not contradicted.
-        Err(_) | Ok(None) => Ok(()),
-        Ok(Some(again)) => {
-            if again.status != container.status {
-                *container = again;
-            }
-            Ok(())
-        }
+        Err(_) => Ok(None),
+        Ok(again) => Ok(again),
+    }
+}
+
+fn replace_if_changed(evidence: &mut Evidence, now: Option<Container>) {
+    let known = evidence
+        .containers
+        .iter_mut()
+        .find(|container| container.id == evidence.request.container);
+    if let (Some(known), Some(now)) = (known, now)
+        && known.status != now.status
+    {
+        *known = now;
     }
 }

@@ -15,10 +15,10 @@ use crate::engine::Engine;
 use crate::failure::{Failure, Result, told};
 use crate::process::{self, Patience};
 use crate::world::World;
-use crate::{build, busybox, complain, node_image, say, stop};
+use crate::{build, busybox, complain, node_image, say};
 
 use measure::Series;
-use table::{Machine, Numbers, Row};
+use table::{Machine, Numbers, Pair, Row, Size};
 
 const LABEL: &str = "io.netcheck.bench=1";
 
@@ -30,6 +30,9 @@ const TOOLS: &str = "netcheck-bench:busybox";
 
 /// Containers on the subject's network, the subject among them.
 const WORLDS: [usize; 3] = [1, 10, 50];
+
+/// The main table's: whether others find the subject by name is asked from another container.
+const PAIR: usize = 2;
 
 /// It is so quick that fewer would say little.
 const METADATA_RUNS: usize = 50;
@@ -93,6 +96,8 @@ struct Bench<'a> {
     world: World<'a>,
     runs: usize,
     prefix: String,
+    /// On the subject's network, the subject among them.
+    containers: usize,
     network: String,
     subject: String,
     notes: Vec<String>,
@@ -110,6 +115,7 @@ impl<'a> Bench<'a> {
             network: format!("{prefix}-net"),
             subject: format!("{prefix}-subject"),
             prefix,
+            containers: 0,
             notes: Vec::new(),
         };
         bench.world.image(
@@ -131,59 +137,70 @@ impl<'a> Bench<'a> {
                 "tcp=0.0.0.0:80",
             ],
         )?;
+        bench.containers = 1;
         Ok(bench)
     }
 
     fn measure(mut self) -> Result<Numbers> {
-        let modes = self.modes()?;
-        let by_hand = self.by_hand()?;
-        complain("measuring…");
-        let mut bare = Series::default();
-        let mut hand = Series::default();
-        let mut rows: Vec<(&str, Series)> = modes
-            .iter()
-            .map(|mode| (*mode, Series::default()))
-            .collect();
-        // One more than is counted: the first has cold caches.
-        for run in 0..=self.runs {
-            let one = measure::time(&mut self.bare())?;
-            let all = by_hand
-                .iter()
-                .map(|words| measure::time(self.engine.docker().args(words)));
-            let all = all.sum::<Result<Duration>>()?;
-            let mut plugin = Vec::new();
-            for mode in &modes {
-                plugin.push(measure::time(&mut self.check(mode))?);
-                self.settle()?;
+        let mut sizes = Vec::new();
+        let mut pair = None;
+        for size in WORLDS {
+            // The rows of the main table are measured on the way from one to many.
+            if pair.is_none() && size > PAIR {
+                self.grow(PAIR)?;
+                let modes = self.modes()?;
+                pair = Some(self.pair(&modes)?);
             }
-            if run > 0 {
-                bare.add(one);
-                hand.add(all);
-                rows.iter_mut()
-                    .zip(plugin)
-                    .for_each(|((_, series), time)| series.add(time));
-            }
-            complain(&format!("  {run} of {}", self.runs));
+            self.grow(size)?;
+            let modes = self.modes()?;
+            sizes.push(self.size(&modes)?);
         }
+        let Some(pair) = pair else {
+            return told("measuring: no world is larger than a pair");
+        };
         let mut metadata = Series::default();
         for _ in 0..METADATA_RUNS {
             let mut command = Command::new(&self.plugin);
             metadata.add(measure::time(command.arg("docker-cli-plugin-metadata"))?);
         }
-        let (worlds, memory) = self.worlds(&modes)?;
         Ok(Numbers {
-            bare,
-            hand,
-            hand_commands: by_hand.len(),
-            rows: rows
-                .into_iter()
-                .map(|(mode, series)| Row::new(mode, series))
-                .collect(),
+            pair,
             metadata,
-            worlds,
-            memory,
+            sizes,
             notes: self.notes,
         })
+    }
+
+    /// The plugin, what people do by hand, and the floor, in turns.
+    fn pair(&mut self, modes: &[&'static str]) -> Result<Pair> {
+        let by_hand = self.by_hand()?;
+        let mut pair = Pair {
+            bare: Series::default(),
+            hand: Series::default(),
+            hand_commands: by_hand.len(),
+            rows: modes.iter().map(|mode| Row::new(mode)).collect(),
+        };
+        // One more than is counted: the first has cold caches.
+        for run in 0..=self.runs {
+            let one = measure::time(&mut self.bare())?;
+            let mut all = Duration::ZERO;
+            for words in &by_hand {
+                all += measure::time(self.engine.docker().args(words))?;
+            }
+            if run > 0 {
+                pair.bare.add(one);
+                pair.hand.add(all);
+            }
+            for row in &mut pair.rows {
+                let time = measure::time(&mut self.check(&row.mode))?;
+                self.settle()?;
+                if run > 0 {
+                    row.series.add(time);
+                }
+            }
+            complain(&format!("  {run} of {}", self.runs));
+        }
+        Ok(pair)
     }
 
     /// `docker run` of a program that ends at once, beside the subject.
@@ -228,15 +245,19 @@ impl<'a> Bench<'a> {
             let as_said =
                 !ways.is_empty() && (mode == "auto" || ways.iter().all(|way| *way == mode));
             if !as_said {
-                self.notes.push(format!(
+                self.note(format!(
                     "`--probe {mode}` is not measured: it does not work here (on this engine, with these rights)."
                 ));
                 continue;
             }
             if mode == "auto" {
-                self.notes.push(format!(
-                    "`--probe auto` chose `{}` here.",
-                    ways.first().unwrap_or(&"nothing")
+                let mut used: Vec<String> = ways.iter().map(|way| format!("`{way}`")).collect();
+                used.sort();
+                used.dedup();
+                self.note(format!(
+                    "With {} on the network, `--probe auto` looked by {}.",
+                    self.count(),
+                    used.join(" and ")
                 ));
             }
             if done.status.code() != Some(0) {
@@ -245,8 +266,9 @@ impl<'a> Bench<'a> {
                     .flat_map(|list| report[list].as_array().into_iter().flatten())
                     .filter_map(|entry| entry["code"].as_str())
                     .collect();
-                self.notes.push(format!(
-                    "With `--probe {mode}` the subject, which is healthy, was called `{}` ({}).",
+                self.note(format!(
+                    "With {} on the network and `--probe {mode}` the subject, which is healthy, was called `{}` ({}).",
+                    self.count(),
                     report["outcome"].as_str().unwrap_or("?"),
                     codes.join(", ")
                 ));
@@ -283,10 +305,10 @@ impl<'a> Bench<'a> {
             .and_then(|line| line.rsplit(':').next())
             .unwrap_or_default()
             .to_owned();
-        let beside = format!("container:{subject}");
+        let (network, beside) = (self.network.clone(), format!("container:{subject}"));
         let questions: [(&str, &[&str]); 6] = [
             // Can others find it by name?
-            (&self.network, &["nslookup", &subject]),
+            (&network, &["nslookup", &subject]),
             // Does the gateway answer?
             (&beside, &["ping", "-c", "1", "-W", "1", &gateway]),
             // What listens?
@@ -303,14 +325,17 @@ impl<'a> Bench<'a> {
             Ok((program, from)) => {
                 self.world
                     .image(TOOLS, "busybox", program, r#"["/busybox"]"#)?;
-                self.notes.push(format!("By hand: busybox is from {from}."));
+                self.note(format!("By hand: busybox is from {from}."));
                 TOOLS
             }
             Err(why) => {
-                self.notes.push(format!(
-                    "By hand: no busybox could be had ({why}); the same number of starts of a program that \
-                     ends at once stands for it."
-                ));
+                // Not into the page: it may name paths and servers.
+                complain(&format!("no busybox could be had: {why}"));
+                self.note(
+                    "By hand: no busybox could be had; the same number of starts of a program that ends at \
+                     once stands for it."
+                        .to_owned(),
+                );
                 NODE
             }
         };
@@ -346,57 +371,56 @@ impl<'a> Bench<'a> {
         Ok(commands)
     }
 
-    /// The same check in larger and larger worlds; and the memory in the smallest and the largest.
-    fn worlds(&mut self, modes: &[&'static str]) -> Result<(Vec<table::Size>, Vec<table::Memory>)> {
-        let modes: Vec<&str> = modes
-            .iter()
-            .copied()
-            .filter(|mode| *mode != "auto")
-            .collect();
-        let mut worlds = Vec::new();
-        let mut memory = Vec::new();
-        let mut containers = 1;
-        for size in WORLDS {
-            complain(&format!("a world of {size}…"));
-            while containers < size {
-                let name = format!("{}-peer-{containers}", self.prefix);
-                let network = self.network.clone();
-                self.world
-                    .container(&name, &["--network", &network, NODE, "tcp=0.0.0.0:80"])?;
-                containers += 1;
-                stop::check()?;
-            }
-            let mut rows: Vec<(&str, Series)> = modes
-                .iter()
-                .map(|mode| (*mode, Series::default()))
-                .collect();
-            for run in 0..=self.runs {
-                for (mode, series) in &mut rows {
-                    let time = measure::time(&mut self.check(mode))?;
-                    self.settle()?;
-                    if run > 0 {
-                        series.add(time);
-                    }
+    /// Adds containers until there are so many.
+    fn grow(&mut self, size: usize) -> Result<()> {
+        complain(&format!("a world of {size}…"));
+        while self.containers < size {
+            let name = format!("{}-peer-{}", self.prefix, self.containers);
+            let network = self.network.clone();
+            let words = ["--network", &network, NODE, "tcp=0.0.0.0:80"];
+            self.world.container(&name, &words)?;
+            self.containers += 1;
+        }
+        Ok(())
+    }
+
+    /// Times and memory of the check, at the size that the world has now.
+    fn size(&mut self, modes: &[&'static str]) -> Result<Size> {
+        let mut rows: Vec<Row> = Vec::new();
+        for mode in modes.iter().filter(|mode| **mode != "auto") {
+            rows.push(Row::new(mode));
+        }
+        for run in 0..=self.runs {
+            for row in &mut rows {
+                let time = measure::time(&mut self.check(&row.mode))?;
+                self.settle()?;
+                if run > 0 {
+                    row.series.add(time);
                 }
             }
-            worlds.push(table::Size {
-                containers: size,
-                rows: rows
-                    .into_iter()
-                    .map(|(mode, series)| Row::new(mode, series))
-                    .collect(),
-            });
-            for mode in &modes {
-                let peak = measure::peak_memory(&mut self.check(mode))?;
-                memory.push(table::Memory {
-                    mode: (*mode).to_owned(),
-                    containers: size,
-                    peak,
-                });
-                self.settle()?;
-            }
         }
-        Ok((worlds, memory))
+        for row in &mut rows {
+            row.peak = measure::peak_memory(&mut self.check(&row.mode))?;
+            self.settle()?;
+        }
+        Ok(Size {
+            containers: self.containers,
+            rows,
+        })
+    }
+
+    fn count(&self) -> String {
+        match self.containers {
+            1 => "1 container".to_owned(),
+            many => format!("{many} containers"),
+        }
+    }
+
+    /// Something that a reader of the numbers has to know; once.
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     /// Waits until the engine has removed the helpers of the run before, which would slow the next.
@@ -409,11 +433,10 @@ impl<'a> Bench<'a> {
                 return Ok(());
             }
         }
-        let note =
-            "Somebody else's helpers were on the engine meanwhile: the numbers are too high.";
-        if !self.notes.iter().any(|known| known == note) {
-            self.notes.push(note.to_owned());
-        }
+        self.note(
+            "Somebody else's helpers were on the engine meanwhile: the numbers are too high."
+                .into(),
+        );
         Ok(())
     }
 }

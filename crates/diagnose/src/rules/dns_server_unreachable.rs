@@ -99,7 +99,13 @@ fn judge(case: &Case<'_>) -> Verdict {
             open(&format!("the embedded DNS: {}", errno.words()))
         }
         Fact::Known(_) => Verdict::Pass,
-        Fact::NotCollected => Verdict::NotApplicable,
+        // Not asked, because the servers behind it are on the internet; or because nobody could say
+        // which they are.
+        Fact::NotCollected if plan::asks_the_internet(case).is_some() => Verdict::NotApplicable,
+        Fact::NotCollected => match case.host_visit() {
+            Err(why) => open(&format!("which they are, the engine's host would know: {why}")),
+            Ok(_) => open("which they are could not be read on the engine's host"),
+        },
         Fact::Failed(reason) => open(&reason),
     }
 }
@@ -320,7 +326,11 @@ mod tests {
         }
         let evidence = asked(healthy.clone(), "127.0.0.11", DnsOutcome::NxDomain);
         check_rule(&RULE, &evidence, passes());
-        check_rule(&RULE, &healthy, not_applicable());
+        check_rule(&RULE, &healthy, unknown("which they are"));
+        let mut public = snapshot();
+        public.resolv_conf.as_mut().unwrap().upstreams = vec!["8.8.8.8".into()];
+        let not_asked = world(container("app")).sees(public);
+        check_rule(&RULE, &not_asked, not_applicable());
     }
 
     #[test]

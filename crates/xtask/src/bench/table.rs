@@ -73,41 +73,41 @@ fn load() -> Option<String> {
 
 /// One mode of the plugin.
 pub(crate) struct Row {
-    mode: String,
-    series: Series,
+    pub(crate) mode: String,
+    pub(crate) series: Series,
+    /// Of its memory, in KiB, where that was measured.
+    pub(crate) peak: Option<u64>,
 }
 
 impl Row {
-    pub(crate) fn new(mode: &str, series: Series) -> Self {
+    pub(crate) fn new(mode: &str) -> Self {
         Self {
             mode: mode.to_owned(),
-            series,
+            series: Series::default(),
+            peak: None,
         }
     }
 }
 
-/// The modes in a world of that size.
+/// The plugin beside what people do, on a network of two.
+pub(crate) struct Pair {
+    pub(crate) bare: Series,
+    pub(crate) hand: Series,
+    pub(crate) hand_commands: usize,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// The modes on a network of that size.
 pub(crate) struct Size {
     pub(crate) containers: usize,
     pub(crate) rows: Vec<Row>,
 }
 
-/// Memory of one check.
-pub(crate) struct Memory {
-    pub(crate) mode: String,
-    pub(crate) containers: usize,
-    pub(crate) peak: Option<u64>,
-}
-
 /// All that was measured.
 pub(crate) struct Numbers {
-    pub(crate) bare: Series,
-    pub(crate) hand: Series,
-    pub(crate) hand_commands: usize,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) pair: Pair,
     pub(crate) metadata: Series,
-    pub(crate) worlds: Vec<Size>,
-    pub(crate) memory: Vec<Memory>,
+    pub(crate) sizes: Vec<Size>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -118,24 +118,24 @@ pub(crate) fn page(machine: &Machine, numbers: &Numbers, runs: usize) -> String 
          Written by `cargo xtask bench --write`; everything was measured in one run on one machine, in turns.\n\n",
     );
     describe(machine, runs, &mut page);
-    let bare = numbers.bare.median();
+    let bare = numbers.pair.bare.median();
     page.push_str(
-        "\n## One healthy container\n\n\
+        "\n## One healthy container, with one other on its network\n\n\
          | what | median | min – max | × bare | aim | |\n|---|--:|--:|--:|--:|---|\n",
     );
     line(
         &mut page,
         "bare: one `docker run --rm --network container:X IMAGE` of a program that ends at once",
-        &numbers.bare,
+        &numbers.pair.bare,
         bare,
         None,
     );
     let hand = format!(
         "by hand: the same eight answers, {} docker commands one after the other",
-        numbers.hand_commands
+        numbers.pair.hand_commands
     );
-    line(&mut page, &hand, &numbers.hand, bare, None);
-    for row in &numbers.rows {
+    line(&mut page, &hand, &numbers.pair.hand, bare, None);
+    for row in &numbers.pair.rows {
         let aim = match row.mode.as_str() {
             "helper" => Some(HELPER_AIM),
             "netns" => Some(NETNS_AIM),
@@ -161,12 +161,12 @@ pub(crate) fn page(machine: &Machine, numbers: &Numbers, runs: usize) -> String 
             verdict(metadata <= METADATA_AIM)
         ),
     );
-    for row in &numbers.rows {
+    for row in &numbers.pair.rows {
         put(
             &mut page,
             &format!(
                 "\nBy hand takes {:.1} times as long as `--probe {}`.\n",
-                ratio(numbers.hand.median(), row.series.median()),
+                ratio(numbers.pair.hand.median(), row.series.median()),
                 row.mode
             ),
         );
@@ -199,7 +199,7 @@ fn worlds(numbers: &Numbers, bare: Duration, page: &mut String) {
         "\n## More containers on the subject's network\n\n\
          | containers | mode | median | min – max | × bare |\n|--:|---|--:|--:|--:|\n",
     );
-    for Size { containers, rows } in &numbers.worlds {
+    for Size { containers, rows } in &numbers.sizes {
         for row in rows {
             put(
                 page,
@@ -221,30 +221,27 @@ fn memory(numbers: &Numbers, page: &mut String) {
         "\n## Memory\n\n\
          | containers | mode | largest resident set | aim | |\n|--:|---|--:|--:|---|\n",
     );
-    for memory in &numbers.memory {
-        let Memory {
-            mode,
-            containers,
-            peak,
-        } = memory;
-        let Some(peak) = peak else {
+    for Size { containers, rows } in &numbers.sizes {
+        for Row { mode, peak, .. } in rows {
+            let Some(peak) = peak else {
+                put(
+                    page,
+                    &format!(
+                        "| {containers} | `{mode}` | not measured: this system does not tell | ≤ {MEMORY_AIM_MB} MB | |\n"
+                    ),
+                );
+                continue;
+            };
+            // The kernel counts in units of 1024 bytes.
+            let megabytes = f64::from(u32::try_from(*peak).unwrap_or(u32::MAX)) * 1024.0 / 1e6;
+            let verdict = verdict(megabytes <= MEMORY_AIM_MB);
             put(
                 page,
                 &format!(
-                    "| {containers} | `{mode}` | not measured: this system does not tell | ≤ {MEMORY_AIM_MB} MB | |\n"
+                    "| {containers} | `{mode}` | {megabytes:.1} MB | ≤ {MEMORY_AIM_MB} MB | {verdict} |\n"
                 ),
             );
-            continue;
-        };
-        // The kernel counts in units of 1024 bytes.
-        let megabytes = f64::from(u32::try_from(*peak).unwrap_or(u32::MAX)) * 1024.0 / 1e6;
-        put(
-            page,
-            &format!(
-                "| {containers} | `{mode}` | {megabytes:.1} MB | ≤ {MEMORY_AIM_MB} MB | {} |\n",
-                verdict(megabytes <= MEMORY_AIM_MB)
-            ),
-        );
+        }
     }
 }
 
