@@ -136,3 +136,24 @@ fn cleanup_without_an_engine_says_so() {
         "the socket does not exist",
     ]);
 }
+
+#[test]
+fn helpers_of_runs_long_over_are_removed() {
+    let _alone = alone();
+    let world = World::new();
+    let app = world.run("app", &[], &["idle"]);
+    let left_behind = |short: &str, expires: &str| {
+        let name = world.name(short);
+        let expires = format!("io.netcheck.expires={expires}");
+        let labels = ["--label", "io.netcheck.role=helper", "--label", &expires];
+        let said = world.make("create", &world.images.plain, &name, &labels, &["idle"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        name
+    };
+    let over = left_behind("over", "1000000000");
+    let waited_for = left_behind("waited-for", "99999999999");
+    world.report(&app, &[]);
+    let there = |name: &str| world.docker_said(&["inspect", name]).code == Some(0);
+    assert!(!there(&over), "{over} is still there");
+    assert!(there(&waited_for), "{waited_for} was not ours to remove");
+}

@@ -314,7 +314,7 @@ impl<'a> Bench<'a> {
             // What listens?
             (&beside, &["netstat", "-tuln"]),
             // Does the published port lead anywhere?
-            ("host", &["nc", "-z", "-w", "1", "127.0.0.1", &port]),
+            ("host", &["nc", "-w", "1", "127.0.0.1", &port]),
             // Is host.docker.internal known?
             (&beside, &["cat", "/etc/hosts"]),
             // Which resolvers are asked for names outside?
