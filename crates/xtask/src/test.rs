@@ -9,12 +9,15 @@ use crate::process::{self, Patience};
 use crate::tally::Tally;
 use crate::{build, complain, leftovers, say, stop};
 
-/// What is tested: some code exists only with a feature that nobody else turns on.
-const PARTS: [&[&str]; 3] = [
-    &["--workspace"],
-    &["--package", "netcheck-probe", "--features", "program"],
-    &["--package", "netcheck-diagnose", "--features", "schema"],
+/// What is tested: everything, with the features that only a build script or a test turns on.
+const WHAT: [&str; 3] = [
+    "--workspace",
+    "--features",
+    "netcheck-probe/program,netcheck-diagnose/schema",
 ];
+
+/// What `tests/world` writes on its images.
+const TEST_IMAGE_LABEL: &str = "io.netcheck.test=image";
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut tally = Tally::default();
@@ -35,11 +38,9 @@ fn run_all(args: &[String], tally: &mut Tally) -> Result<()> {
     let engine = Engine::ensure()?;
     complain(&format!("testing with Docker Engine {}", engine.version()));
     let mut wrong = Vec::new();
-    for part in PARTS {
-        if let Err(failure) = test(&engine, part, args, tally) {
-            stop::check()?;
-            wrong.push(failure.to_string());
-        }
+    if let Err(failure) = test(&engine, args, tally) {
+        stop::check()?;
+        wrong.push(failure.to_string());
     }
     // Not `?`: the tests' failures are worth more than this one.
     if let Err(failure) = clean_up(&engine) {
@@ -63,14 +64,14 @@ fn run_all(args: &[String], tally: &mut Tally) -> Result<()> {
     }
 }
 
-fn test(engine: &Engine, part: &[&str], args: &[String], tally: &mut Tally) -> Result<()> {
-    let shown = format!("cargo test {}", part.join(" "));
+fn test(engine: &Engine, args: &[String], tally: &mut Tally) -> Result<()> {
+    let shown = format!("cargo test {}", WHAT.join(" "));
     complain(&format!("\n==> {shown}"));
     let mut command = build::cargo();
     engine.aim(&mut command);
     command
         .args(["test", "--locked", "--no-fail-fast"])
-        .args(part)
+        .args(WHAT)
         .arg("--")
         .args(args);
     let before = tally.failed;
@@ -91,12 +92,30 @@ fn test(engine: &Engine, part: &[&str], args: &[String], tally: &mut Tally) -> R
     ))
 }
 
-/// Removes the helper's image, which a user would keep and a test must not.
+/// Removes the helper's image and those of the test worlds, which are kept between runs of single
+/// tests and must not stay after all of them.
 fn clean_up(engine: &Engine) -> Result<()> {
     let plugin = build::plugin(false)
         .map_err(|failure| Failure::Told(format!("cleaning up after the tests: {failure}")))?;
     let mut command = Command::new(plugin);
     engine.aim(&mut command);
     let doing = "cleaning up after the tests with `docker-netcheck cleanup`";
-    process::output(doing, command.arg("cleanup"), Patience::TIDYING).map(drop)
+    process::output(doing, command.arg("cleanup"), Patience::TIDYING)?;
+    let docker = |words: &[&str]| {
+        let mut command = Command::new("docker");
+        engine.aim(&mut command);
+        let doing = "removing the images of the test worlds";
+        process::output(doing, command.args(words), Patience::TIDYING)
+    };
+    let label = format!("label={TEST_IMAGE_LABEL}");
+    let listed = docker(&["images", "-q", "--no-trunc", "--filter", &label])?;
+    let mut ids: Vec<&str> = listed.split_whitespace().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if !ids.is_empty() {
+        let mut words = vec!["rmi", "-f"];
+        words.extend(ids);
+        docker(&words)?;
+    }
+    Ok(())
 }

@@ -36,7 +36,7 @@ wait with `depends_on: {condition: service_healthy}`.
 
 A worker that was made from the image of a server: the image's `EXPOSE` promises a port which this
 command never opens. It is not reported if a container of the same image with the same ports runs
-beside it and nobody names the worker, or if the worker's health check is content; otherwise nothing
+on a network with it and nobody names the worker, or if the worker's health check is content; otherwise nothing
 is broken and nothing needs to be done.
 ",
     judge,
@@ -112,6 +112,8 @@ fn is_worker_of_a_server_image(case: &Case<'_>) -> bool {
             other.id != case.subject.id
                 && other.is_running()
                 && other.image == case.subject.image
+                // The same image elsewhere on the engine is somebody else's.
+                && !case.shared_networks(other).is_empty()
                 && other.detail().is_some_and(|detail| {
                     case.detail
                         .exposed
@@ -193,6 +195,12 @@ mod tests {
             .exposes(tcp(80));
         let both = world(worker.clone()).and(server.clone()).listens(vec![]);
         check_rule(&RULE, &both, passes());
+        let elsewhere = server.clone().alone().on("other", "172.19.0.3");
+        check_rule(
+            &RULE,
+            &world(worker.clone()).and(elsewhere).listens(vec![]),
+            fails("nothing listens in `worker`, which is there to serve `80/tcp`"),
+        );
         let client = server.env(&["API=http://worker:80"]);
         let named = world(worker).and(client).listens(vec![]);
         check_rule(
