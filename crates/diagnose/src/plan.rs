@@ -15,8 +15,12 @@ use crate::evidence::{Container, Evidence, Mode, Viewpoint};
 pub type Plan = BTreeMap<Viewpoint, Vec<Question>>;
 
 /// How long to listen after a handshake on a published port, in milliseconds. docker-proxy closes
-/// within 1 to 7 ms when it cannot reach the container (failures.md PP-01); four times that.
-pub const PROXY_LISTEN_MS: u32 = 30;
+/// within 1 to 7 ms when it cannot reach the container. A close that comes later is missed as a
+/// proof, and nothing else: what listens inside is known from inside.
+pub const PROXY_LISTEN_MS: u32 = 10;
+
+/// The same on a direct connection, where the handshake alone is what counts.
+const DIRECT_LISTEN_MS: u32 = 1;
 
 /// How long a process may take to accept, in milliseconds. A healthy one takes none; one that is
 /// busy for a whole second does not serve its clients either.
@@ -213,7 +217,7 @@ fn to_published(address: IpAddr, port: u16, protocol: Protocol) -> Question {
 fn connect(address: IpAddr, port: u16) -> Question {
     Question::Connect {
         to: SocketAddr::new(address, port),
-        listen_ms: PROXY_LISTEN_MS,
+        listen_ms: DIRECT_LISTEN_MS,
     }
 }
 
