@@ -233,7 +233,7 @@ fn route(line: &mut Line, snapshot: &Snapshot) {
     }
 }
 
-/// The sysctl, where it could be read: the engine's own word may lie (failures.md 0.4, trap 15).
+/// The sysctl, where it could be read: the engine's own word may lie (28.5 says `true` after forwarding was switched off).
 fn forwarding(line: &mut Line, case: &Case<'_>) {
     let sysctl = case
         .host_visit()
