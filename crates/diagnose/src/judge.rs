@@ -253,3 +253,27 @@ fn sanitize(report: &mut Report) {
         *text = clean(text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Status;
+    use crate::rules::testing::{container, tcp, world};
+
+    #[test]
+    fn what_follows_from_a_cause_is_folded_under_it() {
+        let web = container("web").exposes(tcp(80)).health("starting");
+        let report = diagnose(&world(web).listens(Vec::new())).unwrap();
+        let codes = |list: &[Finding]| list.iter().map(|f| f.code.clone()).collect::<Vec<_>>();
+        assert_eq!(codes(&report.findings), ["container-starting"]);
+        assert_eq!(report.findings[0].explains[0].code, "nothing-listens");
+    }
+
+    #[test]
+    fn no_control_character_gets_into_a_report() {
+        let db = container("a\u{1b}[31mb").status(Status::Exited);
+        let report = diagnose(&world(db)).unwrap();
+        assert_eq!(report.subject.name, "a\\u{1b}[31mb");
+        assert!(!report.findings[0].problem.contains('\u{1b}'));
+    }
+}
