@@ -7,6 +7,7 @@ use std::process::{self, ExitCode};
 use std::thread;
 use std::time::Duration;
 
+use super::client;
 use super::complain;
 use super::serve;
 use super::word::Word;
@@ -71,6 +72,17 @@ fn act(word: Word) -> Result<After, String> {
         Word::Needs(_) => Ok(After::GoOn),
         Word::SecondStart(path) => second_start(&path),
         Word::Check(at) => Ok(check(at)),
+        Word::KeepTcp(to) => {
+            // What was seen last stands in the log either way.
+            complain(&format!("talking to {to}: {}", client::keep_tcp(to)));
+            Ok(After::Exit(1))
+        }
+        Word::KeepUdp(to) => client::keep_udp(to)
+            .map(|()| After::GoOn)
+            .map_err(|error| format!("talking to {to}: {error}")),
+        Word::Transfer(to, bytes) => client::transfer(to, bytes)
+            .map(|()| After::GoOn)
+            .map_err(|error| format!("sending {bytes} bytes to {to} and back: {error}")),
         Word::Health(path) => Ok(After::Exit(u8::from(!path.exists()))),
         Word::Idle => idle(),
     }

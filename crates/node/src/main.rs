@@ -9,6 +9,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 mod act;
+mod client;
+mod name_server;
 mod serve;
 mod signal;
 mod word;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use super::name_server;
 use super::word::Service;
 
 /// Of the threads: they hold a buffer of 4 KiB and little more.
@@ -30,6 +31,10 @@ pub(crate) fn start(service: Service, at: SocketAddr) -> io::Result<()> {
         Service::Udp => {
             let socket = bind(at, Type::DGRAM, false)?;
             spawn(move || echo_datagrams(&socket.into()))
+        }
+        Service::Dns => {
+            let socket = bind(at, Type::DGRAM, false)?;
+            spawn(move || name_server::serve(&socket.into()))
         }
         Service::Hang => {
             let socket = bind(at, Type::STREAM, false)?;
@@ -61,7 +66,7 @@ fn bind(at: SocketAddr, kind: Type, v6_only: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().stack_size(STACK).spawn(work)?;
     Ok(())
 }

@@ -9,6 +9,10 @@
 //! | `hang=ADDR:PORT` | listens with a backlog of 4 and never accepts |
 //! | `close=ADDR:PORT` | accepts and closes at once |
 //! | `v6only=[ADDR]:PORT` | TCP like `tcp`, with `IPV6_V6ONLY` set |
+//! | `dns=ADDR:PORT` | a name server for which every name is 192.0.2.53 |
+//! | `keep-tcp=ADDR:PORT` | keeps a connection to an echo server, sends a number every 20 ms, and writes `NUMBER MICROSECONDS` when it is back; ends with code 1 when the connection fails |
+//! | `keep-udp=ADDR:PORT` | the same with datagrams, which it does not wait for |
+//! | `transfer=BYTES@ADDR:PORT` | sends so many bytes to an echo server, reads them back, and writes how many microseconds that took |
 //! | `after=DUR` | waits before what follows |
 //! | `exit=N` | exits with that code |
 //! | `exit-after=DUR` | exits with code 0 after that time, while the rest goes on |
@@ -36,6 +40,9 @@ pub(crate) enum Word {
     Needs(PathBuf),
     SecondStart(PathBuf),
     Check(SocketAddr),
+    KeepTcp(SocketAddr),
+    KeepUdp(SocketAddr),
+    Transfer(SocketAddr, u64),
     Health(PathBuf),
     Idle,
 }
@@ -50,6 +57,7 @@ pub(crate) enum Service {
     Hang,
     Close,
     V6Only,
+    Dns,
 }
 
 impl Word {
@@ -87,6 +95,13 @@ impl Word {
             "until" => Ok(Self::Until(path())),
             "needs" => Ok(Self::Needs(path())),
             "second-start" => Ok(Self::SecondStart(path())),
+            "dns" => serve(Service::Dns),
+            "keep-tcp" => Ok(Self::KeepTcp(address()?)),
+            "keep-udp" => Ok(Self::KeepUdp(address()?)),
+            "transfer" => value
+                .split_once('@')
+                .and_then(|(bytes, to)| Some(Self::Transfer(to.parse().ok()?, bytes.parse().ok()?)))
+                .ok_or_else(|| wrong("a number of bytes, @, and an address with a port")),
             "check" => Ok(Self::Check(address()?)),
             "health" => Ok(Self::Health(path())),
             _ => Err(format!("unknown word {text:?}")),
@@ -125,6 +140,10 @@ mod tests {
             Word::read("exit-after=1500ms"),
             Ok(Word::ExitAfter(Duration::from_millis(1500)))
         );
+        assert_eq!(
+            Word::read("transfer=5@[::]:8080"),
+            Ok(Word::Transfer(address, 5))
+        );
         assert_eq!(Word::read("exit=7"), Ok(Word::Exit(7)));
         assert_eq!(Word::read("idle"), Ok(Word::Idle));
         for wrong in [
@@ -138,6 +157,8 @@ mod tests {
             "after=5h",
             "idle=1",
             "v6only=0.0.0.0:1",
+            "transfer=[::]:8080",
+            "transfer=x@[::]:8080",
             "TCP=0.0.0.0:1",
         ] {
             assert!(Word::read(wrong).is_err(), "{wrong:?}");
