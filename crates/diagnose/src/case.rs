@@ -2,6 +2,7 @@
 //!
 //! It answers in facts (known, not collected, failed) and judges nothing.
 
+mod asked;
 mod listener;
 mod names;
 mod peers;
@@ -10,6 +11,7 @@ mod rewrite;
 
 use netcheck_probe::Snapshot;
 
+pub use asked::{Asked, connected_words, delivered_words};
 pub use listener::{EMBEDDED_DNS, Listener, Reach};
 pub use names::{Referenced, connect_flags, endpoint_names, is_host_name, list, outcome_words};
 pub use peers::Expected;
@@ -30,6 +32,8 @@ pub struct Case<'a> {
     pub subject: &'a Container,
     /// Its details. A case without them is never opened.
     pub detail: &'a Detail,
+    /// Who asks for which of the subject's ports, where this is the far end of a pair.
+    pub asked: Option<Asked<'a>>,
 }
 
 impl<'a> Case<'a> {
@@ -40,6 +44,7 @@ impl<'a> Case<'a> {
             evidence,
             subject,
             detail: subject.detail()?,
+            asked: None,
         })
     }
 
@@ -125,7 +130,7 @@ impl<'a> Case<'a> {
         ))
     }
 
-    /// Ports the subject promises to serve: exposed or published.
+    /// Ports the subject promises to serve: exposed or published; and the one it is asked for.
     pub fn promised_ports(&self) -> Vec<crate::evidence::Port> {
         let mut ports: Vec<_> = self
             .detail
@@ -139,6 +144,7 @@ impl<'a> Case<'a> {
                     .iter()
                     .map(|binding| binding.container),
             )
+            .chain(self.asked.map(|asked| asked.port))
             .collect();
         ports.sort_unstable();
         ports.dedup();

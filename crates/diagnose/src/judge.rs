@@ -7,8 +7,8 @@ use crate::clean::clean;
 use crate::evidence::{EngineKind, Evidence, How};
 use crate::recreate;
 use crate::report::{
-    CheckLine, CheckStatus, Explained, Finding, Outcome, Report, SCHEMA_VERSION, Severity, Subject,
-    SubjectKind, Undecided, VisitNote,
+    CheckLine, CheckStatus, Explained, Finding, Outcome, Report, SCHEMA_VERSION, Severity, Step,
+    Subject, SubjectKind, Undecided, VisitNote,
 };
 use crate::rule::{Check, Rule, Verdict};
 use crate::rules::RULES;
@@ -19,6 +19,9 @@ use crate::rules::RULES;
 ///
 /// A sentence, when the evidence does not hold its own subject: nothing can be said then.
 pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
+    if evidence.request.target.is_some() {
+        return crate::pair::diagnose(evidence);
+    }
     let case = Case::new(evidence).ok_or_else(|| {
         match evidence.container(&evidence.request.container) {
             None => "the evidence does not hold the container it is about".to_owned(),
@@ -63,13 +66,8 @@ pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
         outcome: outcome(&findings, &undecided),
         summary: summary(&case, &findings, &undecided),
         subject: Subject::container(case.name()),
-        engine: evidence.engine.known().map(|engine| {
-            let kind = match engine.kind {
-                EngineKind::Docker => "Docker",
-                EngineKind::Podman => "podman",
-            };
-            format!("{kind} {}", engine.version)
-        }),
+        engine: engine_words(evidence),
+        path: Vec::new(),
         checks: lines,
         findings,
         undecided,
@@ -77,6 +75,17 @@ pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
     };
     sanitize(&mut report);
     Ok(report)
+}
+
+/// `Docker 20.10.24`.
+pub(crate) fn engine_words(evidence: &Evidence) -> Option<String> {
+    evidence.engine.known().map(|engine| {
+        let kind = match engine.kind {
+            EngineKind::Docker => "Docker",
+            EngineKind::Podman => "podman",
+        };
+        format!("{kind} {}", engine.version)
+    })
 }
 
 /// What the rules could not decide; and where no rule found anything, what a line could not see.
@@ -134,7 +143,7 @@ fn summary(case: &Case<'_>, findings: &[Finding], undecided: &[Undecided]) -> St
 }
 
 /// Folds each finding under the root cause that explains it, transitively.
-fn fold(found: Vec<(&'static Rule, Finding)>) -> Vec<Finding> {
+pub(crate) fn fold(found: Vec<(&'static Rule, Finding)>) -> Vec<Finding> {
     let cause_of = |index: usize| -> Option<usize> {
         let (rule, finding) = &found[index];
         rule.explained_by.iter().find_map(|code| {
@@ -191,7 +200,7 @@ fn concerns_the_same(one: &Finding, other: &Finding) -> bool {
     ours.is_empty() || theirs.is_empty() || ours.iter().any(|subject| theirs.contains(subject))
 }
 
-fn visit_notes(evidence: &Evidence) -> Vec<VisitNote> {
+pub(crate) fn visit_notes(evidence: &Evidence) -> Vec<VisitNote> {
     evidence
         .visits
         .iter()
@@ -207,13 +216,14 @@ fn visit_notes(evidence: &Evidence) -> Vec<VisitNote> {
 }
 
 /// No text of a report keeps a control character, whatever it came from.
-fn sanitize(report: &mut Report) {
+pub(crate) fn sanitize(report: &mut Report) {
     let Report {
         schema_version: _,
         outcome: _,
         summary,
         subject,
         engine,
+        path,
         checks,
         findings,
         undecided,
@@ -221,6 +231,10 @@ fn sanitize(report: &mut Report) {
     } = report;
     let mut texts: Vec<&mut String> = vec![summary, &mut subject.name];
     texts.extend(engine.as_mut());
+    for Step { place, saw, .. } in path {
+        texts.extend(place.as_mut());
+        texts.push(saw);
+    }
     for CheckLine {
         asked,
         from,

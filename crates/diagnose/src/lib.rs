@@ -11,6 +11,7 @@ mod checks;
 pub mod clean;
 pub mod evidence;
 mod judge;
+mod pair;
 pub mod plan;
 pub mod recreate;
 pub mod redact;

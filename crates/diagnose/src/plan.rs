@@ -3,6 +3,8 @@
 //! Pure, like the rules: it opens nothing. It must not ask for a packet to the internet unless the
 //! request allows it, and must keep the number of questions bounded however large the engine is.
 
+mod pair;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,6 +12,8 @@ use netcheck_probe::{Protocol, Question, RecordType};
 
 use crate::case::{Case, Reach};
 use crate::evidence::{Container, Evidence, Mode, Viewpoint};
+
+pub use pair::pair;
 
 /// Questions by viewpoint, in a fixed order.
 pub type Plan = BTreeMap<Viewpoint, Vec<Question>>;

@@ -90,7 +90,7 @@ impl<'a> Recreate<'a> {
                 .filter(|reference| reference.complete)
                 .filter_map(|reference| match &reference.place {
                     Place::Env(name) => Some((name.clone(), reference.shown.clone())),
-                    Place::Argument(_) => None,
+                    Place::Argument(_) | Place::Asked => None,
                 })
                 .collect(),
         }

@@ -48,6 +48,34 @@ impl Reference {
             .map_or_else(|| self.likely_ports.clone(), |port| vec![port])
     }
 
+    /// What a user asks for, as if it were written in the configuration. Without a port for UDP:
+    /// rules take a reference's port for TCP.
+    pub fn asked(target: &crate::request::Target) -> Self {
+        let tcp = target.protocol == netcheck_probe::Protocol::Tcp;
+        let written = if tcp {
+            crate::request::place(&target.host, target.port)
+        } else {
+            target.host.clone()
+        };
+        Self {
+            place: Place::Asked,
+            shown: written.clone(),
+            complete: true,
+            scheme: None,
+            host: target.host.clone(),
+            port: tcp.then_some(target.port),
+            port_place: None,
+            likely_ports: Vec::new(),
+            written,
+        }
+    }
+
+    /// ``Engine API: `mysql://db/` in DB_URL``, as a proof; none where it is written nowhere.
+    pub fn written_proof(&self) -> Option<String> {
+        (self.place != Place::Asked)
+            .then(|| format!("Engine API: `{}` in {}", self.shown, self.place))
+    }
+
     /// The value with another host and port in it, as it may be shown.
     pub fn shown_with(&self, written: &str) -> String {
         replace_host(&self.shown, &self.written, written)
@@ -79,6 +107,18 @@ pub enum Place {
     Env(String),
     /// The word at this index of the command line (entrypoint first).
     Argument(usize),
+    /// Nowhere: the user asks whether this place can be reached.
+    Asked,
+}
+
+impl Place {
+    /// ` (DB_URL)`, to follow the name of what is written there; nothing for what was only asked.
+    pub fn aside(&self) -> String {
+        match self {
+            Self::Asked => String::new(),
+            written => format!(" ({written})"),
+        }
+    }
 }
 
 impl std::fmt::Display for Place {
@@ -86,6 +126,7 @@ impl std::fmt::Display for Place {
         match self {
             Self::Env(name) => f.write_str(name),
             Self::Argument(index) => write!(f, "word {} of the command line", index + 1),
+            Self::Asked => f.write_str("the question"),
         }
     }
 }

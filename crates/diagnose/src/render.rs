@@ -9,7 +9,7 @@ mod wrap;
 #[cfg(test)]
 mod tests;
 
-use crate::report::Undecided;
+use crate::report::{CheckStatus, Step, Undecided};
 
 /// What a person types to read more about a finding; the code follows.
 const EXPLAIN: &str = "docker netcheck explain";
@@ -34,4 +34,33 @@ fn grouped(undecided: &[Undecided]) -> Vec<(Vec<&str>, &str)> {
         }
     }
     groups
+}
+
+/// The way of a pair on one line: `app ── my_network ──▶ mysql-db:3306`; with a cross where it ends
+/// early, and a question mark where that is not known.
+fn drawing(path: &[Step], unicode: bool) -> String {
+    let any = |status| path.iter().any(|step| step.status == status);
+    let (line, arrow) = match (
+        unicode,
+        any(CheckStatus::Problem),
+        any(CheckStatus::Undecided),
+    ) {
+        (true, true, _) => ("──", "──✗"),
+        (true, false, true) => ("──", "──?"),
+        (true, false, false) => ("──", "──▶"),
+        (false, true, _) => ("--", "--x"),
+        (false, false, true) => ("--", "--?"),
+        (false, false, false) => ("--", "-->"),
+    };
+    let places: Vec<&str> = path
+        .iter()
+        .filter_map(|step| step.place.as_deref())
+        .collect();
+    match places.split_last() {
+        Some((last, before)) if !before.is_empty() => {
+            format!("{} {arrow} {last}", before.join(&format!(" {line} ")))
+        }
+        Some((only, _)) => (*only).to_owned(),
+        None => String::new(),
+    }
 }

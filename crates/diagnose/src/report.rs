@@ -24,6 +24,9 @@ pub struct Report {
     pub subject: Subject,
     /// The engine it runs on, e.g. `Docker 20.10.24`; absent if that could not be found out.
     pub engine: Option<String>,
+    /// For a pair the way from the one end to the other, step by step; empty for one container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<Step>,
     /// What was asked, from where, and what was seen; in a fixed order.
     pub checks: Vec<CheckLine>,
     /// Root causes, the gravest first; what follows from one is folded into it.
@@ -116,6 +119,53 @@ pub enum SubjectKind {
     Address,
     /// The engine or its host.
     Engine,
+}
+
+/// One step of the way from one container to a port of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Step {
+    /// Which step.
+    pub step: StepKind,
+    /// How it went. The first problem is where the way ends.
+    pub status: CheckStatus,
+    /// What stands for the step in a drawing of the way: `app`, `my_network`, `mysql-db:3306`.
+    pub place: Option<String>,
+    /// What was seen, in one line.
+    pub saw: String,
+}
+
+/// The steps, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    /// The container that connects runs.
+    From,
+    /// The container that is meant runs.
+    Target,
+    /// Both are on a common network.
+    Network,
+    /// The name leads to the container that is meant.
+    Name,
+    /// The connection opens, or the datagram arrives.
+    Connect,
+    /// Somebody listens there and takes connections.
+    Listener,
+}
+
+impl StepKind {
+    /// As it stands at the beginning of its line.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::From => "from",
+            Self::Target => "target",
+            Self::Network => "network",
+            Self::Name => "name",
+            Self::Connect => "connect",
+            Self::Listener => "listener",
+        }
+    }
 }
 
 /// One line of the report.

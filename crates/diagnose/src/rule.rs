@@ -146,6 +146,13 @@ impl Fault {
         self
     }
 
+    /// With these facts.
+    #[must_use]
+    pub fn proofs(mut self, facts: impl IntoIterator<Item = String>) -> Self {
+        self.evidence.extend(facts);
+        self
+    }
+
     /// With one more way out.
     #[must_use]
     pub fn fix(mut self, fix: Fix) -> Self {

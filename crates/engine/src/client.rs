@@ -126,6 +126,12 @@ impl Client {
         })
     }
 
+    /// The connection itself, for calls of one's own: it speaks the negotiated API version. Its
+    /// own time-out is an hour, so bound each call by a [`Deadline`].
+    pub fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
     /// The address it is connected to.
     pub fn host(&self) -> &str {
         &self.host

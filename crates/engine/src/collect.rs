@@ -38,6 +38,7 @@ pub(crate) struct Collected {
 pub(crate) async fn collect(
     client: &Client,
     wanted: &str,
+    also: Option<&str>,
     deadline: Deadline,
 ) -> Result<Collected> {
     let docker = &client.docker;
@@ -53,7 +54,7 @@ pub(crate) async fn collect(
         // Who is near is known without the networks' own settings.
         let sketch = listed(&list, &[]);
         let subject = find(&sketch, wanted)?;
-        let inspected = inspect(client, &sketch, &subject, deadline).await;
+        let inspected = inspect(client, &sketch, &subject, also, deadline).await;
         Ok((list, subject, inspected))
     };
     // A run can do without these: waiting for them must leave time for the looks from inside.
@@ -163,11 +164,16 @@ async fn inspect(
     client: &Client,
     containers: &[Container],
     subject: &str,
+    also: Option<&str>,
     deadline: Deadline,
 ) -> Vec<(String, Result<Inspected>)> {
+    let is_other_end = |container: &Container| {
+        also.is_some_and(|host| host == container.name || host == container.id)
+    };
     let near = |container: &Container| {
         let own = containers.iter().find(|other| other.id == subject);
         container.id == subject
+            || is_other_end(container)
             || own.is_some_and(|own| {
                 own.endpoints
                     .iter()
@@ -180,18 +186,23 @@ async fn inspect(
         .filter(|container| few || near(container))
         .map(|container| (container.id != subject, container))
         .collect();
-    // The subject first, so that it is never the one that is left out.
-    chosen.sort_by_key(|(other, _)| *other);
+    // The subject first, then the other end, so that they are never the ones that are left out.
+    chosen.sort_by_key(|(other, container)| (*other, !is_other_end(container)));
     chosen.truncate(MOST_INSPECTED);
-    stream::iter(chosen)
-        .map(|(other, container)| async move {
+    // Made one by one: a closure over borrowed containers would keep the future from being sent to
+    // another thread (rust-lang/rust#102211).
+    let mut inspections = Vec::new();
+    for (other, container) in chosen {
+        inspections.push(async move {
             // Others are worth waiting for, but not all the time.
             let until = if other { deadline.half() } else { deadline };
             (
                 container.id.clone(),
                 inspect_one(client, container, until, deadline.half()).await,
             )
-        })
+        });
+    }
+    stream::iter(inspections)
         .buffer_unordered(AT_ONCE)
         .collect()
         .await

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use netcheck_diagnose::evidence::{Container, Evidence, SCHEMA_VERSION, Viewpoint, Visit};
 use netcheck_diagnose::plan::{self, Plan};
 use netcheck_diagnose::probe::Answered;
-use netcheck_diagnose::request::{Outbound, Request};
+use netcheck_diagnose::request::{Outbound, Request, Target};
 
 use crate::client::Client;
 use crate::collect::{self, Collected, collect};
@@ -14,6 +14,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::helper::Run;
 use crate::image::remove_expired;
+use crate::namespace::Namespace;
 use crate::visits::Visits;
 
 /// How to look from inside.
@@ -38,6 +39,17 @@ pub struct Options {
     pub probe: ProbeMode,
     /// A place outside that packets may go to.
     pub outbound: Option<Outbound>,
+}
+
+/// What to find out about a pair: whether one container can connect to a place, and why not.
+#[derive(Debug, Clone)]
+pub struct PairOptions {
+    /// The container that connects: name, id, or the beginning of an id.
+    pub from: String,
+    /// Where to. Whom it means is found out; an id given with it is not looked at.
+    pub target: Target,
+    /// How to look from inside.
+    pub probe: ProbeMode,
 }
 
 /// Told what is being done, before it is done.
@@ -65,27 +77,10 @@ pub async fn gather(
 ) -> Result<Evidence> {
     let deadline = deadline.earlier(RESERVE);
     progress("asking the Docker Engine");
-    let Collected {
-        subject,
-        engine,
-        networks,
-        containers,
-        expired,
-    } = collect(client, &options.container, deadline).await?;
-    let mut evidence = Evidence {
-        schema_version: SCHEMA_VERSION,
-        collected_by: concat!("docker-netcheck ", env!("CARGO_PKG_VERSION")).to_owned(),
-        collected_at: now(),
-        request: Request {
-            container: subject,
-            outbound: options.outbound.clone(),
-        },
-        engine,
-        networks,
-        containers,
-        visits: Vec::new(),
-        missed: Vec::new(),
-    };
+    let collected = collect(client, &options.container, None, deadline).await?;
+    let expired = collected.expired.clone();
+    let mut evidence = evidence(collected);
+    evidence.request.outbound.clone_from(&options.outbound);
     if options.probe == ProbeMode::None {
         for viewpoint in plan::first(&evidence).into_keys() {
             evidence
@@ -94,11 +89,12 @@ pub async fn gather(
         }
         return Ok(evidence);
     }
-    let mut visits = Visits::new(client, run, options.probe);
+    let mut visits = Visits::new(client, options.probe);
     progress("looking from inside");
+    let namespaces = Namespace::known(&evidence.containers);
     let first = plan::first(&evidence);
     let (seen, ()) = tokio::join!(
-        visits.carry_out(first, &evidence.containers, deadline.part(FIRST_ROUND)),
+        visits.carry_out(run, first, &namespaces, deadline.part(FIRST_ROUND)),
         // What a power cut left behind, of runs long over.
         remove_expired(client, expired, deadline),
     );
@@ -106,12 +102,102 @@ pub async fn gather(
     progress("looking closer");
     let second = plan::second(&evidence);
     let (seen, now) = tokio::join!(
-        visits.carry_out(second.clone(), &evidence.containers, deadline),
-        subject_now(client, &evidence, deadline),
+        visits.carry_out(run, second.clone(), &namespaces, deadline),
+        container_now(client, &evidence, &evidence.request.container, deadline),
     );
     add(&mut evidence, seen, &second);
     replace_if_changed(&mut evidence, now?);
     Ok(evidence)
+}
+
+/// A pair has a round for what the names come to and one for the connections, and one more where
+/// a name is looked up only once it is known who gets to see it.
+const PAIR_ROUNDS: usize = 4;
+
+/// Finds out whether one container can connect to a place, and what there is to know about why not.
+///
+/// # Errors
+///
+/// The container that connects is not there, one of the two was removed meanwhile, or the engine
+/// does not answer. Anything less is a fact that failed; also a target that does not exist.
+pub async fn gather_pair(
+    client: &Client,
+    options: &PairOptions,
+    run: &Run,
+    deadline: Deadline,
+    progress: Progress<'_>,
+) -> Result<Evidence> {
+    let deadline = deadline.earlier(RESERVE);
+    progress("asking the Docker Engine");
+    let collected = collect(client, &options.from, Some(&options.target.host), deadline).await?;
+    let expired = collected.expired.clone();
+    let mut evidence = evidence(collected);
+    evidence.request.target = Some(Target {
+        container: None,
+        ..options.target.clone()
+    });
+    let meant = evidence.meant_by_target().map(|meant| meant.id.clone());
+    if let Some(target) = &mut evidence.request.target {
+        target.container.clone_from(&meant);
+    }
+    if options.probe == ProbeMode::None {
+        for viewpoint in plan::pair(&evidence).into_keys() {
+            evidence
+                .missed
+                .push((viewpoint, "--probe none was given".into()));
+        }
+        return Ok(evidence);
+    }
+    let mut visits = Visits::new(client, options.probe);
+    let namespaces = Namespace::known(&evidence.containers);
+    let look = async {
+        for round in 1..=PAIR_ROUNDS {
+            let plan = plan::pair(&evidence);
+            if plan.is_empty() {
+                break;
+            }
+            progress(if round == 1 {
+                "looking from inside"
+            } else {
+                "looking closer"
+            });
+            let until = if round == PAIR_ROUNDS {
+                deadline
+            } else {
+                deadline.part(FIRST_ROUND)
+            };
+            let seen = visits
+                .carry_out(run, plan.clone(), &namespaces, until)
+                .await;
+            add(&mut evidence, seen, &plan);
+        }
+    };
+    tokio::join!(look, remove_expired(client, expired, deadline));
+    let ends = [Some(evidence.request.container.clone()), meant];
+    for id in ends.iter().flatten() {
+        let now = container_now(client, &evidence, id, deadline).await?;
+        replace_if_changed(&mut evidence, now);
+    }
+    Ok(evidence)
+}
+
+/// What the API said, with nothing seen from inside yet.
+fn evidence(collected: Collected) -> Evidence {
+    Evidence {
+        schema_version: SCHEMA_VERSION,
+        collected_by: concat!("docker-netcheck ", env!("CARGO_PKG_VERSION")).to_owned(),
+        collected_at: now(),
+        request: Request {
+            container: collected.subject,
+            outbound: None,
+            target: None,
+        },
+        engine: collected.engine,
+        networks: collected.networks,
+        containers: collected.containers,
+        visits: Vec::new(),
+        missed: Vec::new(),
+    }
 }
 
 fn now() -> i64 {
@@ -147,14 +233,15 @@ fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>, a
     }
 }
 
-/// The subject as the engine knows it after the first look: a container that ended or was removed
+/// A container as the engine knows it after the first look: a container that ended or was removed
 /// meanwhile leaves an empty namespace behind, and then that is the story.
-async fn subject_now(
+async fn container_now(
     client: &Client,
     evidence: &Evidence,
+    id: &str,
     deadline: Deadline,
 ) -> Result<Option<Container>> {
-    let Some(container) = evidence.container(&evidence.request.container) else {
+    let Some(container) = evidence.container(id) else {
         return Ok(None);
     };
     let networks = evidence.networks.known().cloned().unwrap_or_default();
@@ -167,11 +254,14 @@ async fn subject_now(
 }
 
 fn replace_if_changed(evidence: &mut Evidence, now: Option<Container>) {
+    let Some(now) = now else {
+        return;
+    };
     let known = evidence
         .containers
         .iter_mut()
-        .find(|container| container.id == evidence.request.container);
-    if let (Some(known), Some(now)) = (known, now)
+        .find(|container| container.id == now.id);
+    if let Some(known) = known
         && known.status != now.status
     {
         *known = now;

@@ -217,7 +217,7 @@ fn body(run: &Run, image: &ProbeImage, network_mode: &str) -> ContainerCreateBod
         (LABEL_EXPIRES, expires.as_secs().to_string()),
     ];
     ContainerCreateBody {
-        image: Some(image.tag.clone()),
+        image: Some(image.tag().to_owned()),
         labels: Some(labels.map(|(name, value)| (name.to_owned(), value)).into()),
         // Nobody: the questions need no user's rights.
         user: Some("65534:65534".into()),

@@ -9,7 +9,7 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use futures_util::StreamExt;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::client::{Client, status_of};
@@ -21,33 +21,67 @@ pub const LABEL_ROLE: &str = "io.netcheck.role";
 
 const REPOSITORY: &str = "netcheck-probe";
 
-/// The probe as an image: tag and archive (the format of `docker save`).
-pub(crate) struct ProbeImage {
-    pub(crate) tag: String,
+/// One static program as an image without anything else: tag and archive (the format of
+/// `docker save`).
+#[derive(Debug, Clone)]
+pub struct ProgramImage {
+    name: &'static str,
+    tag: String,
     architecture: String,
     program: &'static [u8],
+    label: (&'static str, &'static str),
+    /// What its configuration says beside entrypoint and label.
+    more: Map<String, Value>,
 }
 
-impl ProbeImage {
-    /// For an engine of this architecture. The tag changes whenever the program does.
-    pub(crate) fn new(architecture: &str, program: &'static [u8]) -> Self {
+impl ProgramImage {
+    /// For an engine of this architecture (as Go names it). The program is the entrypoint, the
+    /// repository is called like it, and the tag changes whenever the program does.
+    pub fn new(
+        name: &'static str,
+        label: (&'static str, &'static str),
+        architecture: &str,
+        program: &'static [u8],
+    ) -> Self {
         let digest = hex(&Sha256::digest(program));
         Self {
-            tag: format!(
-                "{REPOSITORY}:{}-{}",
-                env!("CARGO_PKG_VERSION"),
-                &digest[..12]
-            ),
+            name,
+            tag: format!("{name}:{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]),
             architecture: architecture.to_owned(),
             program,
+            label,
+            more: Map::new(),
         }
     }
 
-    /// Gives the image to the engine and removes those of other versions.
-    pub(crate) async fn load(&self, client: &Client, deadline: Deadline) -> Result<()> {
-        let doing = "loading the probe's image";
+    /// With a configuration that says this too (`ExposedPorts`, `Healthcheck`, …, as in the image
+    /// specification), under a tag of its own. Entrypoint and label stay; what is no JSON object
+    /// says nothing.
+    #[must_use]
+    pub fn with(mut self, config: Value) -> Self {
+        if let Value::Object(config) = config {
+            let digest = hex(&Sha256::digest(Value::Object(config.clone()).to_string()));
+            self.tag = format!("{}-{}", self.tag, &digest[..8]);
+            self.more = config;
+        }
+        self
+    }
+
+    /// `NAME:VERSION-DIGEST`.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// Gives the image to the engine. Doing it again, also from many processes at once, changes
+    /// nothing: the same program is the same image.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not take it in time.
+    pub async fn load(&self, client: &Client, deadline: Deadline) -> Result<()> {
+        let doing = format!("loading the image {}", self.tag);
         let archive = self.archive().map_err(|error| Error::Api {
-            doing: doing.into(),
+            doing: doing.clone(),
             why: error.to_string(),
         })?;
         let options = ImportImageOptionsBuilder::new().quiet(true).build();
@@ -60,36 +94,25 @@ impl ProbeImage {
             }
             Ok(())
         };
-        client.call(deadline, doing, load).await?;
-        self.remove_others(client, deadline).await;
-        Ok(())
-    }
-
-    /// Best effort: an image of an older version in use by another run stays until next time.
-    async fn remove_others(&self, client: &Client, deadline: Deadline) {
-        let Ok(images) = our_images(client, deadline).await else {
-            return;
-        };
-        for image in images.iter().filter(|image| !image.ends_with(&self.tag)) {
-            let options = RemoveImageOptionsBuilder::new().build();
-            let removal = client.docker.remove_image(image, Some(options), None);
-            let _ = client
-                .call(deadline, "removing an older image of the probe", removal)
-                .await;
-        }
+        client.call(deadline, &doing, load).await
     }
 
     fn archive(&self) -> std::io::Result<Vec<u8>> {
-        let layer = tar_of(&[("netcheck-probe", self.program, 0o755)])?;
+        let layer = tar_of(&[(self.name, self.program, 0o755)])?;
+        let mut settings = self.more.clone();
+        settings.insert("Entrypoint".into(), json!([format!("/{}", self.name)]));
+        let mut labels = match settings.remove("Labels") {
+            Some(Value::Object(labels)) => labels,
+            _ => Map::new(),
+        };
+        labels.insert(self.label.0.to_owned(), json!(self.label.1));
+        settings.insert("Labels".into(), Value::Object(labels));
         let config = json!({
             "architecture": self.architecture,
             "os": "linux",
             // Fixed, so that the same program is the same image everywhere.
             "created": "2020-01-01T00:00:00Z",
-            "config": {
-                "Entrypoint": ["/netcheck-probe"],
-                "Labels": { LABEL_ROLE: "image" },
-            },
+            "config": settings,
             "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&Sha256::digest(&layer)))] },
             "history": [{ "created": "2020-01-01T00:00:00Z", "created_by": "docker-netcheck" }],
         })
@@ -106,6 +129,42 @@ impl ProbeImage {
             ("layer.tar", &layer, 0o644),
             ("manifest.json", manifest.as_bytes(), 0o644),
         ])
+    }
+}
+
+/// The probe as an image.
+pub(crate) struct ProbeImage(ProgramImage);
+
+impl ProbeImage {
+    /// For an engine of this architecture.
+    pub(crate) fn new(architecture: &str, program: &'static [u8]) -> Self {
+        let label = (LABEL_ROLE, "image");
+        Self(ProgramImage::new(REPOSITORY, label, architecture, program))
+    }
+
+    pub(crate) fn tag(&self) -> &str {
+        &self.0.tag
+    }
+
+    /// Gives the image to the engine and removes those of other versions.
+    pub(crate) async fn load(&self, client: &Client, deadline: Deadline) -> Result<()> {
+        self.0.load(client, deadline).await?;
+        self.remove_others(client, deadline).await;
+        Ok(())
+    }
+
+    /// Best effort: an image of an older version in use by another run stays until next time.
+    async fn remove_others(&self, client: &Client, deadline: Deadline) {
+        let Ok(images) = our_images(client, deadline).await else {
+            return;
+        };
+        for image in images.iter().filter(|image| !image.ends_with(self.tag())) {
+            let options = RemoveImageOptionsBuilder::new().build();
+            let removal = client.docker.remove_image(image, Some(options), None);
+            let _ = client
+                .call(deadline, "removing an older image of the probe", removal)
+                .await;
+        }
     }
 }
 
@@ -229,4 +288,46 @@ pub(crate) async fn remove_containers(
         removed.push(name.map_or(id, |name| name.trim_start_matches('/').to_owned()));
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain() -> ProgramImage {
+        ProgramImage::new(
+            "netcheck-test",
+            ("io.netcheck.role", "image"),
+            "amd64",
+            b"x",
+        )
+    }
+
+    #[test]
+    fn another_configuration_is_another_image() {
+        let (plain, other) = (plain(), plain().with(json!({ "User": "1000" })));
+        assert!(other.tag().starts_with(&format!("{}-", plain.tag())));
+        assert_eq!(
+            plain.clone().with(json!({ "User": "1000" })).tag(),
+            other.tag()
+        );
+        assert_ne!(
+            plain.clone().with(json!({ "User": "1001" })).tag(),
+            other.tag()
+        );
+        assert_eq!(plain.clone().with(json!("no object")).tag(), plain.tag());
+    }
+
+    #[test]
+    fn entrypoint_and_label_stay_whatever_else_is_said() {
+        let said = json!({ "Entrypoint": ["/sh"], "Labels": { "a": "b", LABEL_ROLE: "x" } });
+        let archive = plain().with(said).archive().unwrap();
+        let text = String::from_utf8_lossy(&archive);
+        assert!(
+            text.contains(r#""Entrypoint":["/netcheck-test"]"#),
+            "{text}"
+        );
+        let labels = json!({ "a": "b", LABEL_ROLE: "image" });
+        assert!(text.contains(&format!(r#""Labels":{labels}"#)), "{text}");
+    }
 }

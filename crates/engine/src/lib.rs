@@ -12,6 +12,7 @@ mod error;
 mod gather;
 mod helper;
 mod image;
+mod namespace;
 mod netns;
 mod probes;
 mod reaper;
@@ -21,8 +22,12 @@ mod visits;
 pub use client::{Client, DEFAULT_HOST};
 pub use deadline::Deadline;
 pub use error::{Error, Result};
-pub use gather::{Options, ProbeMode, Progress, gather};
+pub use gather::{Options, PairOptions, ProbeMode, Progress, gather, gather_pair};
 pub use helper::{LABEL_RUN, Run};
-pub use image::{Cleaned, LABEL_ROLE, cleanup};
+pub use image::{Cleaned, LABEL_ROLE, ProgramImage, cleanup};
 pub use probes::{embedded_architectures, probe_for};
 pub use reaper::{Reaper, reap};
+pub use visits::{Visits, look};
+
+/// The client library, so that whoever uses [`Client::docker`] speaks of the same types.
+pub use bollard;

@@ -19,11 +19,11 @@ mod linux {
     use std::process::Stdio;
 
     use futures_util::stream;
-    use netcheck_diagnose::evidence::Container;
     use tokio::io::AsyncReadExt as _;
     use tokio::process::Command;
 
     use crate::client::Client;
+    use crate::namespace::Namespace;
     use crate::session::Session;
 
     /// Size of the reads from the probe, in bytes: a usual answer fits into one.
@@ -40,11 +40,11 @@ mod linux {
         /// Whether we are surely in the network namespace of the engine's host. The socket alone
         /// does not prove it (a tunnel has a process of this machine at its end, too), but a
         /// process that is surely a container's does.
-        pub(crate) fn on_host(&self, containers: &[Container]) -> bool {
+        pub(crate) fn on_host(&self, namespaces: &[Namespace]) -> bool {
             self.beside_socket
-                && containers
+                && namespaces
                     .iter()
-                    .any(|container| container.is_running() && self.process_of(container).is_ok())
+                    .any(|namespace| self.process_of(namespace).is_ok())
         }
 
         /// Why not, if not.
@@ -68,10 +68,8 @@ mod linux {
         }
 
         /// The process whose namespace is the container's, if that is sure.
-        pub(crate) fn process_of(&self, container: &Container) -> Result<u32, String> {
-            let pid = container
-                .detail()
-                .map(|detail| detail.pid)
+        pub(crate) fn process_of(&self, of: &Namespace) -> Result<u32, String> {
+            let pid = Some(of.pid)
                 .filter(|pid| *pid > 1)
                 .ok_or("the engine gave no process of the container")?;
             // The control group names the container whatever the runtime; where it does not
@@ -80,14 +78,11 @@ mod linux {
                 fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|error| {
                     format!("process {pid} of the container is not on this machine: {error}")
                 })?;
-            if control_group.contains(&container.id) {
+            if control_group.contains(&of.container) {
                 return Ok(pid);
             }
             let namespace = |path: &str| fs::metadata(path).map(|data| (data.dev(), data.ino()));
-            let key = container
-                .detail()
-                .map(|detail| detail.sandbox_key.as_str())
-                .unwrap_or_default();
+            let key = of.sandbox_key.as_str();
             match (namespace(&format!("/proc/{pid}/ns/net")), namespace(key)) {
                 (Ok(process), Ok(sandbox)) if !key.is_empty() && process == sandbox => Ok(pid),
                 _ => Err(format!(
@@ -151,9 +146,9 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
-    use netcheck_diagnose::evidence::Container;
 
     use crate::client::Client;
+    use crate::namespace::Namespace;
     use crate::session::Session;
 
     /// Never: there are no network namespaces on this system.
@@ -164,11 +159,11 @@ mod elsewhere {
             Err("network namespaces exist on Linux only".into())
         }
 
-        pub(crate) fn on_host(&self, _: &[Container]) -> bool {
+        pub(crate) fn on_host(&self, _: &[Namespace]) -> bool {
             false
         }
 
-        pub(crate) fn process_of(&self, _: &Container) -> Result<u32, String> {
+        pub(crate) fn process_of(&self, _: &Namespace) -> Result<u32, String> {
             Err("network namespaces exist on Linux only".into())
         }
     }

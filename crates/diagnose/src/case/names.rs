@@ -26,6 +26,16 @@ pub struct Referenced<'a> {
     pub places: String,
 }
 
+impl Referenced<'_> {
+    /// ` (DB_HOST, DB_URL)`, or nothing for what was only asked.
+    pub fn aside(&self) -> String {
+        match self.reference.place {
+            Place::Asked => String::new(),
+            Place::Env(_) | Place::Argument(_) => format!(" ({})", self.places),
+        }
+    }
+}
+
 /// Every name with which an endpoint can be found on its network: those the engine lists, the
 /// aliases, and the container's own, which is always one of them.
 pub fn endpoint_names<'a>(container: &'a Container, endpoint: &'a Endpoint) -> Vec<&'a str> {
@@ -67,7 +77,7 @@ impl<'a> Case<'a> {
     pub fn is_chosen(&self, reference: &Reference) -> bool {
         match &reference.place {
             Place::Env(name) => self.detail.run.env_names.contains(name),
-            Place::Argument(_) => true,
+            Place::Argument(_) | Place::Asked => true,
         }
     }
 
@@ -267,6 +277,8 @@ impl<'a> Case<'a> {
                 };
                 (recreate.edit_env(name, &reference.written, to, plain), edit)
             }
+            // Nothing of the container has to change: the caller says what to use instead.
+            Place::Asked => (recreate, format!("use `{shown}`")),
             Place::Argument(_) => (
                 recreate.edit_command(&reference.written, to),
                 format!(

@@ -89,6 +89,10 @@ impl Rewrite {
                         ));
                     }
                 }
+                Place::Asked => {
+                    lines.push(shown.clone());
+                    edits.push(format!("use `{shown}`"));
+                }
                 Place::Argument(_) => {
                     lines.push(shown);
                     edits.push(format!(
@@ -127,6 +131,8 @@ impl Rewrite {
                     changed.edit_env(name, from, to, plain)
                 }
                 Place::Argument(_) => changed.edit_command(from, to),
+                // Written nowhere, so there is nothing to edit.
+                Place::Asked => return None,
             };
         }
         if let Some((place, from, to)) = &self.port_edit {
@@ -152,6 +158,7 @@ impl Rewrite {
         };
         let known = holder.detail().filter(|detail| match reference.place {
             Place::Env(_) => true,
+            Place::Asked => false,
             // An unchanged command of the image is not among the words that can be edited.
             Place::Argument(_) => self
                 .from_to
@@ -328,6 +335,15 @@ impl<'a> Case<'a> {
         } else {
             format!("{} and write the name instead{whose}", meeting.words)
         };
+        if reference.place == Place::Asked {
+            let join = meeting.join.map(|network| {
+                shell::command(["docker", "network", "connect", &network, &holder.name])
+            });
+            return Some(Fix::new(
+                format!("{why}, `{}`", rewrite.line),
+                meeting.commands.into_iter().chain(join).collect(),
+            ));
+        }
         let mut fix = rewrite.fix(self, holder, reference, &why, |recreate| {
             match &meeting.join {
                 Some(network) => recreate.join(network),

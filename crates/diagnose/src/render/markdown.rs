@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::{EXPLAIN, grouped};
+use super::{EXPLAIN, drawing, grouped};
 use crate::clean::clean;
 use crate::report::{CheckStatus, Finding, Report, Severity};
 
@@ -17,6 +17,19 @@ pub fn write(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
     writeln!(out, "## {}", inline(&report.summary))?;
     if let Some(engine) = &report.engine {
         writeln!(out, "\n{}", inline(engine))?;
+    }
+    if !report.path.is_empty() {
+        writeln!(out, "\n{}", code(&drawing(&report.path, true)))?;
+        writeln!(out, "\n| step | status | seen |\n|---|---|---|")?;
+        for step in &report.path {
+            writeln!(
+                out,
+                "| {} | {} | {} |",
+                step.step.label(),
+                status(step.status),
+                cell(&step.saw)
+            )?;
+        }
     }
     if !report.checks.is_empty() {
         writeln!(out, "\n| check | status | seen | from |\n|---|---|---|---|")?;

@@ -45,6 +45,7 @@ fn sick() -> Report {
         summary: "`mysql-db`: the service listens on 127.0.0.1 only".into(),
         subject: Subject::container("mysql-db"),
         engine: Some("Docker 20.10.24".into()),
+        path: Vec::new(),
         checks: vec![
             state,
             line(
@@ -116,6 +117,7 @@ fn healthy() -> Report {
         outcome: Outcome::Healthy,
         summary: "`mysql-db`: no problem found".into(),
         engine: None,
+        path: Vec::new(),
         checks: Vec::new(),
         findings: Vec::new(),
         undecided: Vec::new(),

@@ -49,6 +49,10 @@ pub fn write(report: &Report, style: &Style, out: &mut dyn io::Write) -> io::Res
     if style.quiet {
         return Ok(());
     }
+    if !report.path.is_empty() {
+        page.line("")?;
+        page.path(report)?;
+    }
     if !report.checks.is_empty() {
         page.line("")?;
         for line in &report.checks {
@@ -162,21 +166,46 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// `  ✓ state      ok        running for 3 min`.
+    /// `  app ── my_network ──▶ mysql-db:3306`, and below it step by step what was seen.
+    fn path(&mut self, report: &Report) -> io::Result<()> {
+        let line = clean(&super::drawing(&report.path, self.style.unicode));
+        // Drawn on one line, whatever the width: names that were broken up could not be found.
+        let line = self.paint(Ink::Bold, &line);
+        self.line(&format!("  {line}"))?;
+        self.line("")?;
+        for step in &report.path {
+            self.seen(step.status, step.step.label(), &step.saw)?;
+        }
+        Ok(())
+    }
+
+    /// `  ✓ state      ok        running for 3 min`, and more about it.
     fn check(&mut self, line: &CheckLine) -> io::Result<()> {
-        let (word, ink) = match line.status {
+        let indent = self.seen(line.status, line.check.label(), &line.saw)?;
+        if self.style.verbose {
+            let asked = format!("asked from {}: {}", line.from, line.asked);
+            for detail in std::iter::once(&asked).chain(&line.details) {
+                self.detail(detail, indent)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One line with a status; the column in which what was seen begins.
+    fn seen(&mut self, status: CheckStatus, label: &str, saw: &str) -> io::Result<usize> {
+        let (word, ink) = match status {
             CheckStatus::Ok => ("ok", Ink::Green),
             CheckStatus::Problem => ("problem", Ink::Red),
             CheckStatus::Undecided => ("unknown", Ink::Yellow),
             CheckStatus::Skipped => ("skipped", Ink::Dim),
         };
-        let symbol = self.symbol(line.status);
+        let symbol = self.symbol(status);
         let wide = if self.style.unicode { 1 } else { 2 };
         let symbol = format!("{symbol:<wide$}");
         let head = format!(
             "  {} {:<9}  {}",
             self.paint(ink, &symbol),
-            line.check.label(),
+            label,
             self.paint(ink, word),
         );
         // What `head` takes when it is seen, without the colours.
@@ -184,7 +213,7 @@ impl Page<'_> {
         let narrow = self.width < NARROW;
         let indent = if narrow { 6 } else { 2 + wide + 1 + 11 + 10 };
         let room = self.width - indent;
-        let saw = wrap(&clean(&line.saw), room, room);
+        let saw = wrap(&clean(saw), room, room);
         let mut rest = saw.iter();
         if narrow {
             self.line(&head)?;
@@ -195,13 +224,7 @@ impl Page<'_> {
         for more in rest {
             self.line(&format!("{}{more}", " ".repeat(indent)))?;
         }
-        if self.style.verbose {
-            let asked = format!("asked from {}: {}", line.from, line.asked);
-            for detail in std::iter::once(&asked).chain(&line.details) {
-                self.detail(detail, indent)?;
-            }
-        }
-        Ok(())
+        Ok(indent)
     }
 
     fn detail(&mut self, text: &str, indent: usize) -> io::Result<()> {

@@ -75,10 +75,10 @@ fn of_referenced(case: &Case<'_>, referenced: &Referenced<'_>) -> Fault {
     };
     let fault = Fault::error(
         format!(
-            "`{}` is told to use `{}` ({}), which is not running: {ended}",
+            "`{}` is told to use `{}`{}, which is not running: {ended}",
             case.name(),
             referenced.reference.host,
-            referenced.places
+            referenced.aside()
         ),
         vec![
             Subject::container(case.name()),

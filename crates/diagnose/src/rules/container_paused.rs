@@ -59,11 +59,11 @@ fn judge(case: &Case<'_>) -> Verdict {
 fn of_referenced(case: &Case<'_>, referenced: &Referenced<'_>) -> Fault {
     let fault = Fault::error(
         format!(
-            "`{}` is told to use `{}` ({}), which is paused: connections to it open, and nothing \
+            "`{}` is told to use `{}`{}, which is paused: connections to it open, and nothing \
              answers",
             case.name(),
             referenced.reference.host,
-            referenced.places
+            referenced.aside()
         ),
         vec![
             Subject::container(case.name()),

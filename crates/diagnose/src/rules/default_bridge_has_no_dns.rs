@@ -91,9 +91,9 @@ fn outwards(case: &Case<'_>, bridge: &Network, reference: &Reference, other: &Co
     let host = &reference.host;
     let mut fault = Fault::error(
         format!(
-            "`{name}` is told to use `{host}` ({}), but on the default bridge container names do not \
+            "`{name}` is told to use `{host}`{}, but on the default bridge container names do not \
              resolve",
-            reference.place
+            reference.place.aside()
         ),
         vec![
             Subject::container(name),

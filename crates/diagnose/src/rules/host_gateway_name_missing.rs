@@ -55,8 +55,8 @@ fn judge(case: &Case<'_>) -> Verdict {
             Ok(_) => faults.push(
                 Fault::error(
                     format!(
-                        "`{name}` is told to use `{key}` ({}), but nothing there knows that name",
-                        reference.place
+                        "`{name}` is told to use `{key}`{}, but nothing there knows that name",
+                        reference.place.aside()
                     ),
                     vec![
                         Subject::container(name),

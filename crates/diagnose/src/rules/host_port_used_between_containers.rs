@@ -122,12 +122,12 @@ fn fault(
     let name = case.name();
     let inside = binding.container.number;
     let place = reference.port_place.as_ref().map_or_else(
-        || reference.place.to_string(),
-        |port_place| format!("{} and {port_place}", reference.place),
+        || reference.place.aside(),
+        |port_place| format!(" ({} and {port_place})", reference.place),
     );
     let mut fault = Fault::error(
         format!(
-            "`{name}` is told to reach `{}:{port}` ({place}), but {port} is the port of `{}` on the \
+            "`{name}` is told to reach `{}:{port}`{place}, but {port} is the port of `{}` on the \
              host; between containers it is {inside}",
             reference.host, other.name
         ),

@@ -6,6 +6,7 @@ use netcheck_probe::Protocol;
 
 use crate::case::{Case, Listener, Reach, command_holds};
 use crate::evidence::{Mode, Port};
+use crate::reference::Place;
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
 
@@ -105,7 +106,7 @@ fn fault(case: &Case<'_>, number: u16, on_port: &[&Listener]) -> Fault {
         fault = fault.proof(line);
     }
     for (other, reference) in case.named_by_others() {
-        if reference.certain_port() == Some(number) {
+        if reference.certain_port() == Some(number) && reference.place != Place::Asked {
             fault = fault.proof(format!(
                 "Engine API: `{}` wants to connect to it ({})",
                 other.name, reference.place

@@ -164,16 +164,14 @@ fn fault(case: &Case<'_>, reference: &Reference, listeners: &[Listener]) -> Opti
     subjects.push(Subject::setting(&reference.place));
     let fault = Fault::error(
         format!(
-            "`{name}` looks for a peer at `{}` ({}), which is `{name}` itself, where nothing \
+            "`{name}` looks for a peer at `{}`{}, which is `{name}` itself, where nothing \
              listens on port {port}{other}",
-            reference.host, reference.place
+            reference.host,
+            reference.place.aside()
         ),
         subjects,
     )
-    .proof(format!(
-        "Engine API: `{}` in {}",
-        reference.shown, reference.place
-    ))
+    .proofs(reference.written_proof())
     .proof(case.sockets_seen(listeners))
     .proof(proof);
     let fix = match meant {

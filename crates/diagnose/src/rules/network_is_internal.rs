@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use netcheck_probe::Connected;
 
 use crate::case::{Case, is_host_name};
-use crate::reference::Reference;
+use crate::reference::{Place, Reference};
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
 use crate::{plan, shell};
@@ -70,7 +70,8 @@ fn judge(case: &Case<'_>) -> Verdict {
         Wish::Written(reference) => (
             reference.host.clone(),
             Some(Subject::setting(&reference.place)),
-            Some(format!("{} is {}", reference.place, reference.shown)),
+            (reference.place != Place::Asked)
+                .then(|| format!("{} is {}", reference.place, reference.shown)),
         ),
     };
     let names: Vec<String> = networks

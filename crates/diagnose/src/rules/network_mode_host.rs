@@ -80,9 +80,9 @@ fn outwards(case: &Case<'_>, reference: &Reference, other: &Container) -> Fault 
     let host = &reference.host;
     let mut fault = Fault::error(
         format!(
-            "`{name}` is told to use `{host}` ({}), but it runs in host mode, where container names \
+            "`{name}` is told to use `{host}`{}, but it runs in host mode, where container names \
              do not resolve",
-            reference.place
+            reference.place.aside()
         ),
         vec![
             Subject::container(name),

@@ -52,12 +52,12 @@ fn judge(case: &Case<'_>) -> Verdict {
     if let Some(reference) = wanted {
         let fault = Fault::error(
             format!(
-                "`{name}` is told to use `{}` ({}), but it was made without a network",
-                reference.host, reference.place
+                "`{name}` is told to use `{}`{}, but it was made without a network",
+                reference.host, reference.place.aside()
             ),
             vec![Subject::container(name), Subject::setting(&reference.place)],
         )
-        .proof(format!("{} is {}", reference.place, reference.shown));
+        .proofs(reference.written_proof());
         return Verdict::Fail(vec![finish(case, fault, Some(reference))]);
     }
     let services = match case.services() {

@@ -160,8 +160,8 @@ fn fault(case: &Case<'_>, reference: &Reference, other: &Container) -> Fault {
     };
     let mut fault = Fault::error(
         format!(
-            "`{name}` is told to use `{host}` ({}){meant}, but the two have no network in common",
-            reference.place
+            "`{name}` is told to use `{host}`{}{meant}, but the two have no network in common",
+            reference.place.aside()
         ),
         vec![
             Subject::container(name),

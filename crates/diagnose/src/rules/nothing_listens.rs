@@ -46,9 +46,7 @@ fn judge(case: &Case<'_>) -> Verdict {
     let detail = case.detail;
     if detail.mode == Mode::Host
         || (detail.mode == Mode::None && !case.is_joined())
-        || detail.exposed.is_empty()
-        || !detail.wanted.is_empty()
-        || !case.subject.published.is_empty()
+        || case.asked.is_none() && is_left_to_others(case)
     {
         return Verdict::NotApplicable;
     }
@@ -62,16 +60,20 @@ fn judge(case: &Case<'_>) -> Verdict {
     // A promised UDP port may lie in the range of client sockets (WireGuard's 51820).
     let keeps_a_promise = listeners
         .iter()
-        .any(|listener| detail.exposed.contains(&listener.port));
+        .any(|listener| case.promised_ports().contains(&listener.port));
     let content = detail
         .state
         .health
         .as_ref()
         .is_some_and(|health| health.status == "healthy");
-    if !services.is_empty() || keeps_a_promise || content || is_worker_of_a_server_image(case) {
+        let serves = !services.is_empty() || keeps_a_promise;
+    if serves || case.asked.is_none() && (content || is_worker_of_a_server_image(case)) {
         return Verdict::Pass;
     }
-    let mut exposed = detail.exposed.clone();
+    let mut exposed = match case.asked {
+        Some(asked) => vec![asked.port],
+        None => detail.exposed.clone(),
+    };
     exposed.sort_unstable();
     exposed.dedup();
     let ports = words(&exposed);
@@ -81,12 +83,24 @@ fn judge(case: &Case<'_>) -> Verdict {
         format!(", started {} ago", crate::render::age(case.age(at)))
     });
     Verdict::Fail(vec![
-        Fault::error(
-            format!("nothing listens in `{name}`, which is there to serve {ports}"),
-            subjects,
-        )
-        .proof(case.sockets_seen(&listeners))
-        .proof(format!("Engine API: `{name}` exposes {ports}{up}"))
+        match case.asked {
+            Some(asked) => Fault::error(
+                format!(
+                    "nothing listens in `{name}`, of which `{}` asks for {ports}",
+                    asked.from.name
+                ),
+                subjects,
+            )
+            .proof(case.sockets_seen(&listeners))
+            .proofs(asked.connections())
+            .proof(format!("Engine API: `{name}` is running{up}")),
+            None => Fault::error(
+                format!("nothing listens in `{name}`, which is there to serve {ports}"),
+                subjects,
+            )
+            .proof(case.sockets_seen(&listeners))
+            .proof(format!("Engine API: `{name}` exposes {ports}{up}")),
+        }
         .fix(Fix::new(
             "See what it did instead of listening; then mend that and start it again",
             vec![
@@ -95,6 +109,13 @@ fn judge(case: &Case<'_>) -> Verdict {
             ],
         )),
     ])
+}
+
+/// It promises nothing, or publishes ports, which is for another rule.
+fn is_left_to_others(case: &Case<'_>) -> bool {
+    case.detail.exposed.is_empty()
+        || !case.detail.wanted.is_empty()
+        || !case.subject.published.is_empty()
 }
 
 fn words(ports: &[Port]) -> String {

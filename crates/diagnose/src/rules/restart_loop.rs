@@ -72,10 +72,10 @@ fn judge(case: &Case<'_>) -> Verdict {
 fn of_referenced(case: &Case<'_>, referenced: &Referenced<'_>) -> Fault {
     let fault = Fault::error(
         format!(
-            "`{}` is told to use `{}` ({}), which keeps restarting",
+            "`{}` is told to use `{}`{}, which keeps restarting",
             case.name(),
             referenced.reference.host,
-            referenced.places
+            referenced.aside()
         ),
         vec![
             Subject::container(case.name()),

@@ -129,7 +129,7 @@ fn about(
     );
     let expected = case.expected_by_port(reference);
     let fault = |fault: Fault| {
-        let fault = fault.proof(format!("Engine API: `{}` in {place}", reference.shown));
+        let fault = fault.proofs(reference.written_proof());
         match connected.known() {
             Some(Connected::Failed { errno, .. }) => {
                 fault.proof(format!("seen from `{name}`: {written}: {}", errno.words()))
@@ -140,7 +140,7 @@ fn about(
             None => fault,
         }
     };
-    let told = format!("`{name}` is told to reach `{written}` ({place}), an address that");
+    let told = format!("`{name}` is told to reach `{written}`{}, an address that", place.aside());
     let Some(owner) = case.owner_of(address) else {
         if let Some(Connected::Open { .. }) = connected.known() {
             return Err(format!(
@@ -219,9 +219,11 @@ fn about(
     Ok(Some(
         fault(Fault::warning(
             format!(
-                "`{name}` finds `{}` by the address `{address}` ({place}), which is good only until \
+                "`{name}` finds `{}` by the address `{address}`{}, which is good only until \
                  `{}` is restarted",
-                owner.name, owner.name
+                owner.name,
+                place.aside(),
+                owner.name
             ),
             subjects(case, &[owner], reference),
         ))

@@ -221,6 +221,7 @@ pub(crate) fn world(subject: Container) -> Evidence {
         request: Request {
             container: subject.id.clone(),
             outbound: None,
+            target: None,
         },
         engine: Fact::Known(Engine {
             kind: EngineKind::Docker,

@@ -1,0 +1,158 @@
+//! What to ask about a pair, round by round: whatever the answers so far make a question and was
+//! not asked yet.
+//!
+//! It must end: each round asks only what is new, and what follows from an answer is bounded.
+
+use std::net::{IpAddr, SocketAddr};
+
+use netcheck_probe::{Protocol, Question};
+
+use super::{
+    ACCEPT_PATIENCE_MS, DATAGRAM_WAIT_MS, DIRECT_LISTEN_MS, MOST, PROXY_LISTEN_MS, Plan,
+    asks_the_internet, belongs_outside, candidate_connects, is_answered_locally, unique,
+};
+use crate::case::{Case, Reach};
+use crate::evidence::{Evidence, Viewpoint};
+use crate::pair::focused;
+use crate::request::Target;
+
+/// The most addresses of a name that are connected to: a program tries them in order, too.
+const MOST_ADDRESSES: usize = 8;
+
+/// What is still to ask; empty when nothing is left, or the request is about no pair.
+pub fn pair(evidence: &Evidence) -> Plan {
+    let mut plan = Plan::new();
+    let Some(target) = &evidence.request.target else {
+        return plan;
+    };
+    let focused = focused(evidence, target);
+    let Some(case) = Case::new(&focused) else {
+        return plan;
+    };
+    plan.insert(Viewpoint::Host, vec![Question::Snapshot]);
+    if case.subject.is_running() {
+        let questions = from_subject(&case, target);
+        plan.insert(Viewpoint::Container(case.subject.id.clone()), questions);
+    }
+    if let Some(far) = Case::target(&focused)
+        && far.subject.is_running()
+    {
+        let questions = plan
+            .entry(Viewpoint::Container(far.subject.id.clone()))
+            .or_default();
+        questions.push(Question::Snapshot);
+        questions.extend(accepts(&far, target));
+    }
+    for (viewpoint, questions) in &mut plan {
+        let asked = evidence.visit(viewpoint).map(|visit| &visit.answers);
+        questions.retain(|question| {
+            !asked
+                .into_iter()
+                .flatten()
+                .any(|answered| answered.question == *question)
+        });
+        unique(questions);
+    }
+    plan.retain(|viewpoint, questions| {
+        !questions.is_empty()
+            && !evidence
+                .missed
+                .iter()
+                .any(|(missed, _)| missed == viewpoint)
+    });
+    plan
+}
+
+fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
+    let mut questions = vec![Question::Snapshot];
+    let literal = target.host.parse::<IpAddr>().ok();
+    let lookup = || Question::Lookup {
+        name: target.host.clone(),
+    };
+    if literal.is_none() && is_answered_locally(case, &target.host) {
+        questions.push(lookup());
+    }
+    let Ok(snapshot) = case.snapshot() else {
+        return questions;
+    };
+    if literal.is_none() {
+        let in_hosts = snapshot.hosts.iter().flatten().any(|line| {
+            let bare = target.host.trim_end_matches('.');
+            line.names
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(bare))
+        });
+        // To name a place outside is to allow its lookup, as with `--outbound`; a container's name
+        // is nothing that servers on the internet need to hear of.
+        if !in_hosts
+            && (asks_the_internet(case) == Some(false)
+                || belongs_outside(case, &target.host)
+                || case.evidence.request.outbound.is_some())
+        {
+            questions.push(lookup());
+        }
+    }
+    let mut addresses = match literal {
+        Some(address) => vec![super::nearest(address)],
+        None => case.resolution(&target.host).unwrap_or_default(),
+    };
+    // By its own addresses too: that tells a wrong name from a dead way.
+    if let Some(far) = Case::target(case.evidence) {
+        let shared = case.shared_networks(far.subject);
+        let own = shared
+            .iter()
+            .filter_map(|network| far.subject.endpoint(&network.id));
+        addresses.extend(own.flat_map(|endpoint| endpoint.addresses.iter().copied()));
+    }
+    let mut seen = Vec::new();
+    for address in addresses {
+        if seen.contains(&address) || seen.len() == MOST_ADDRESSES {
+            continue;
+        }
+        seen.push(address);
+        let to = SocketAddr::new(address, target.port);
+        let direct = case.owner_of(address).is_some();
+        questions.push(match target.protocol {
+            Protocol::Tcp => Question::Connect {
+                to,
+                listen_ms: if direct {
+                    DIRECT_LISTEN_MS
+                } else {
+                    PROXY_LISTEN_MS
+                },
+            },
+            Protocol::Udp => Question::Datagram {
+                to,
+                wait_ms: DATAGRAM_WAIT_MS,
+            },
+        });
+    }
+    questions.extend(candidate_connects(case));
+    questions
+}
+
+/// Whether the listeners of the asked port take connections.
+fn accepts(far: &Case<'_>, target: &Target) -> Vec<Question> {
+    let own_address = far
+        .subject
+        .endpoints
+        .iter()
+        .flat_map(|endpoint| &endpoint.addresses)
+        .find(|address| address.is_ipv4());
+    far.listeners()
+        .unwrap_or_default()
+        .iter()
+        .filter(|listener| target.protocol == Protocol::Tcp && listener.port == target.port())
+        .take(MOST)
+        .map(|listener| {
+            let address = match (listener.reach, own_address) {
+                (Reach::Everybody, Some(own)) => *own,
+                _ => super::nearest(listener.local.ip()),
+            };
+            Question::Accepts {
+                to: SocketAddr::new(address, target.port),
+                patience_ms: ACCEPT_PATIENCE_MS,
+            }
+        })
+        .collect()
+}
