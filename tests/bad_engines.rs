@@ -33,9 +33,7 @@ use world::{BINARY, World};
 #[test]
 fn no_such_container_and_what_is_close_to_it() {
     let world = World::new();
-    let name = world.name("mysql-db");
-    let said = world.make("create", &world.images.plain, &name, &[], &["idle"]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let name = world.create("mysql-db", |n| n);
     let typed = world.name("mysqldb");
     run(&mut netcheck(&[&typed])).refused(&[
         &format!("no such container: `{typed}`"),
@@ -54,10 +52,9 @@ fn the_beginning_of_an_id_must_belong_to_one_container() {
     let mut ids: Vec<String> = Vec::new();
     // Among 17 ids two begin with the same of 16 digits.
     let (one, other) = loop {
-        let name = world.name(&format!("c{}", ids.len()));
-        let said = world.make("create", &world.images.plain, &name, &[], &["idle"]);
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
-        let id = said.stdout.trim().to_owned();
+        let short = format!("c{}", ids.len());
+        world.create(&short, |n| n);
+        let id = world.get(&short).id().to_owned();
         let same = ids.iter().find(|known| known[..1] == id[..1]).cloned();
         if let Some(same) = same {
             break (same, id);
@@ -79,26 +76,10 @@ fn the_beginning_of_an_id_must_belong_to_one_container() {
         assert!(found.stdout.contains("c"), "{found:#?}");
     }
     // A name that is written like the beginning of an id means the container of that name.
-    let namesake = Removed(one[..12].to_owned());
-    let said = world.make("create", &world.images.plain, &namesake.0, &[], &["idle"]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let found = run(&mut netcheck(&["-q", &namesake.0]));
+    let namesake = world.create("namesake", |n| n.real_name(&one[..12]));
+    let found = run(&mut netcheck(&["-q", &namesake]));
     assert_eq!(found.code, Some(2), "{found:#?}");
-    assert!(
-        found.stdout.contains(&format!("{}:", namesake.0)),
-        "{found:#?}"
-    );
-}
-
-/// A container without the world's tag in its name.
-struct Removed(String);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("docker")
-            .args(["rm", "-f", &self.0])
-            .output();
-    }
+    assert!(found.stdout.contains(&format!("{namesake}:")), "{found:#?}");
 }
 
 #[test]
@@ -280,8 +261,8 @@ fn an_engine_for_windows_containers() {
 #[test]
 fn every_request_but_the_first_carries_the_version() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let web = world.run("web", &["--network", &net], &["tcp=0.0.0.0:80"]);
+    let net = world.network("net");
+    let web = world.run("web", |n| n.on(&net).tcp(80));
     for (pin, prefix) in [(None, "/v1.41/"), (Some("1.40"), "/v1.40/")] {
         let proxy = Proxy::new(|_| Act::Forward);
         let mut call = netcheck_at(&proxy.host(), &["--probe", "helper", &web]);

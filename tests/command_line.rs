@@ -17,9 +17,10 @@ use std::process::{Command, Stdio};
 
 use call::{Ended, command, netcheck, run};
 use netcheck_diagnose::rules::RULES;
+use netcheck_testkit::tcp;
 use serde_json::Value;
 use tempfile::TempDir;
-use world::{BINARY, World};
+use world::{BINARY, World, free_port};
 
 /// A configuration of the docker CLI in which the binary is installed.
 pub(crate) struct Cli {
@@ -55,10 +56,7 @@ impl Cli {
 /// A container that was never started: the quickest diagnosis there is (exit code 2).
 #[track_caller]
 pub(crate) fn created(world: &World, short: &str) -> String {
-    let name = world.name(short);
-    let said = world.make("create", &world.images.plain, &name, &[], &["idle"]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
-    name
+    world.create(short, |n| n)
 }
 
 // What the docker CLI asks.
@@ -129,10 +127,10 @@ fn the_docker_cli_accepts_and_lists_it() {
 fn exit_codes_pass_through_the_docker_cli() {
     let cli = Cli::new();
     let world = World::new();
-    let net = world.network("net", &[]);
-    let publish = format!("{}:80", world::free_port());
-    let flags = ["--network", &net, "-p", &publish];
-    let web = world.run("web", &flags, &["tcp=0.0.0.0:80"]);
+    let net = world.network("net");
+    let web = world.run("web", |n| {
+        n.on(&net).publish_as(tcp(80), free_port()).tcp(80)
+    });
     let never = created(&world, "never");
     let said = |words: &[&str]| cli.run(words);
     let healthy = said(&["netcheck", &web]);
@@ -286,19 +284,8 @@ fn words_that_are_wrong_are_a_usage_error() {
 
 #[test]
 fn a_container_may_be_called_like_a_command() {
-    // The world's tag cannot be in this name: it is removed by this test itself.
-    struct Version;
-    impl Drop for Version {
-        fn drop(&mut self) {
-            let _ = Command::new("docker")
-                .args(["rm", "-f", "version"])
-                .output();
-        }
-    }
     let world = World::new();
-    let _version = Version;
-    let said = world.make("create", &world.images.plain, "version", &[], &["idle"]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    world.create("version", |n| n.real_name("version"));
     let cli = Cli::new();
     for words in [
         &["netcheck", "--", "version"][..],

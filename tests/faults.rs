@@ -4,15 +4,21 @@
 
 mod world;
 
-use world::{Fault, World, free_port, in_turn};
+use std::time::{Duration, Instant};
+
+use netcheck_testkit::bollard::models::{
+    HealthConfig, HealthStatusEnum, RestartPolicy, RestartPolicyNameEnum,
+};
+use netcheck_testkit::{NetworkBuilder, tcp};
+use world::{Fault, Image, free_port, in_turn};
 
 // The container's own state.
 
 #[test]
 fn container_not_running() {
     Fault::new("container-not-running", "stopped").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let db = world.run("mysql-db", &["--network", &net], &["tcp=0.0.0.0:3306"]);
+        let net = world.network("net");
+        let db = world.run("mysql-db", |n| n.on(&net).tcp(3306));
         world.docker(&["stop", "-t", "5", &db]);
         db
     });
@@ -21,10 +27,10 @@ fn container_not_running() {
 #[test]
 fn container_not_running_but_needed_by_another() {
     Fault::new("container-not-running", "needed-by-another").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let db = world.run("mysql-db", &["--network", &net], &["tcp=0.0.0.0:3306"]);
-        let url = format!("DB_URL=mysql://{db}:3306/some");
-        let app = world.run("app", &["--network", &net, "-e", &url], &["idle"]);
+        let net = world.network("net");
+        let db = world.run("mysql-db", |n| n.on(&net).tcp(3306));
+        let url = format!("mysql://{db}:3306/some");
+        let app = world.run("app", |n| n.on(&net).env("DB_URL", url));
         world.docker(&["stop", "-t", "5", &db]);
         app
     });
@@ -32,45 +38,26 @@ fn container_not_running_but_needed_by_another() {
 
 #[test]
 fn container_never_started() {
-    Fault::new("container-never-started", "created").is_named_and_healed(|world| {
-        let name = world.name("db");
-        let said = world.make(
-            "create",
-            &world.images.plain,
-            &name,
-            &[],
-            &["tcp=0.0.0.0:3306"],
-        );
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
-        name
-    });
+    Fault::new("container-never-started", "created")
+        .is_named_and_healed(|world| world.create("db", |n| n.tcp(3306)));
 }
 
 #[test]
 fn restart_loop() {
-    let mend = |world: &World| {
-        let file = world.folder().join("ready");
-        std::fs::write(&file, "").unwrap();
-        let target = format!("{}:/ready", world.name("app"));
-        world.docker(&["cp", file.to_str().unwrap(), &target]);
-    };
     Fault::new("restart-loop", "crashes")
-        .after(&mend)
+        .after(&|world| world.touch("app", "/ready"))
         .is_named_and_healed(|world| {
-            let app = world.run(
-                "app",
-                &["--restart", "always"],
-                &["needs=/ready", "tcp=0.0.0.0:80"],
-            );
+            let always = RestartPolicy {
+                name: Some(RestartPolicyNameEnum::ALWAYS),
+                maximum_retry_count: None,
+            };
+            let app = world.run("app", |n| {
+                n.word("needs=/ready")
+                    .tcp(80)
+                    .host_config(|host| host.restart_policy = Some(always))
+            });
             // Docker doubles the pause from 100 ms on: after this it pauses for seconds.
-            while world
-                .docker(&["inspect", "-f", "{{.RestartCount}}", &app])
-                .parse::<u32>()
-                .unwrap()
-                < 5
-            {
-                std::thread::sleep(std::time::Duration::from_millis(200));
-            }
+            world.until("app", |now| now.restart_count >= Some(5));
             app
         });
 }
@@ -78,12 +65,8 @@ fn restart_loop() {
 #[test]
 fn container_paused() {
     Fault::new("container-paused", "paused").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let web = world.run(
-            "web",
-            &["--network", &net, "--expose", "80"],
-            &["tcp=0.0.0.0:80"],
-        );
+        let net = world.network("net");
+        let web = world.run("web", |n| n.on(&net).tcp(80).expose(tcp(80)));
         world.docker(&["pause", &web]);
         web
     });
@@ -92,23 +75,24 @@ fn container_paused() {
 #[test]
 fn container_starting() {
     Fault::new("container-starting", "health-check-pending").is_named_and_healed(|world| {
-        let image = &world.images.health;
-        let app = world.run_image(
-            image,
-            "app",
-            &["--expose", "80", "--health-start-period", "60s"],
-            &["after=8s", "tcp=0.0.0.0:80"],
-        );
-        let file = world.folder().join("healthy");
-        std::fs::write(&file, "").unwrap();
-        // Healthy only after the port is open: the file comes with the second of two copies.
-        let target = format!("{app}:/healthy");
-        let file = file.to_str().unwrap().to_owned();
+        let begun = Instant::now();
+        let app = world.run_image(Image::Health, "app", |n| {
+            n.expose(tcp(80))
+                .delay(Duration::from_secs(8))
+                .tcp(80)
+                .configure(|body| {
+                    body.healthcheck = Some(HealthConfig {
+                        start_period: Some(60_000_000_000),
+                        ..HealthConfig::default()
+                    });
+                })
+        });
+        // Healthy only after the port is open.
+        let container = world.get("app");
         std::thread::spawn(move || {
-            std::thread::sleep(std::time::Duration::from_secs(9));
-            let _ = std::process::Command::new("docker")
-                .args(["cp", &file, &target])
-                .output();
+            std::thread::sleep(Duration::from_secs(9).saturating_sub(begun.elapsed()));
+            // The world may be gone by then.
+            let _ = container.put_file("/healthy", "").wait();
         });
         app
     });
@@ -117,22 +101,11 @@ fn container_starting() {
 #[test]
 fn container_unhealthy() {
     Fault::new("container-unhealthy", "check-fails")
-        .after(&|world| {
-            // What the health check wants is the user's to mend.
-            let file = world.folder().join("healthy");
-            std::fs::write(&file, "").unwrap();
-            world.docker(&[
-                "cp",
-                file.to_str().unwrap(),
-                &format!("{}:/healthy", world.name("app")),
-            ]);
-        })
+        // What the health check wants is the user's to mend.
+        .after(&|world| world.touch("app", "/healthy"))
         .is_named_and_healed(|world| {
-            let app = world.run_image(&world.images.health, "app", &[], &["tcp=0.0.0.0:80"]);
-            let health = || world.docker(&["inspect", "-f", "{{.State.Health.Status}}", &app]);
-            while health() != "unhealthy" {
-                std::thread::sleep(std::time::Duration::from_millis(300));
-            }
+            let app = world.run_image(Image::Health, "app", |n| n.tcp(80));
+            world.until_health("app", HealthStatusEnum::UNHEALTHY);
             app
         });
 }
@@ -142,9 +115,9 @@ fn container_unhealthy() {
 #[test]
 fn container_on_no_network() {
     Fault::new("container-on-no-network", "disconnected").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let web = world.run("web", &["--network", &net], &["tcp=0.0.0.0:80"]);
-        world.docker(&["network", "disconnect", &net, &web]);
+        let net = world.network("net");
+        let web = world.run("web", |n| n.on(&net).tcp(80));
+        world.docker(&["network", "disconnect", net.real_name(), &web]);
         web
     });
 }
@@ -152,42 +125,37 @@ fn container_on_no_network() {
 #[test]
 fn no_shared_network() {
     Fault::new("no-shared-network", "two-networks").is_named_and_healed(|world| {
-        let (back, front) = (world.network("back", &[]), world.network("front", &[]));
-        let db = world.run("mysql-db", &["--network", &back], &["tcp=0.0.0.0:3306"]);
-        let url = format!("DB_URL=mysql://{db}:3306/some");
-        world.run("app", &["--network", &front, "-e", &url], &["idle"])
+        let (back, front) = (world.network("back"), world.network("front"));
+        let db = world.run("mysql-db", |n| n.on(&back).tcp(3306));
+        let url = format!("mysql://{db}:3306/some");
+        world.run("app", |n| n.on(&front).env("DB_URL", url))
     });
 }
 
 #[test]
 fn network_mode_none() {
     Fault::new("network-mode-none", "listens-for-nobody")
-        .is_named_and_healed(|world| world.run("web", &["--network", "none"], &["tcp=0.0.0.0:80"]));
+        .is_named_and_healed(|world| world.run("web", |n| n.on_no_network().tcp(80)));
 }
 
 #[test]
 fn network_mode_host() {
     Fault::new("network-mode-host", "names-a-container").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let port = free_port();
-        let publish = format!("{port}:5432");
-        let db = world.run(
-            "db",
-            &["--network", &net, "-p", &publish],
-            &["tcp=0.0.0.0:5432"],
-        );
-        let url = format!("DATABASE_URL=postgres://app:secret@{db}:5432/app");
-        world.run("app", &["--network", "host", "-e", &url], &["idle"])
+        let net = world.network("net");
+        let db = world.run("db", |n| {
+            n.on(&net).tcp(5432).publish_as(tcp(5432), free_port())
+        });
+        let url = format!("postgres://app:secret@{db}:5432/app");
+        world.run("app", |n| n.on_host_network().env("DATABASE_URL", url))
     });
 }
 
 #[test]
 fn shared_namespace_dead() {
     Fault::new("shared-namespace-dead", "owner-restarted").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let vpn = world.run("vpn", &["--network", &net], &["tcp=0.0.0.0:80"]);
-        let mode = format!("container:{vpn}");
-        let app = world.run("app", &["--network", &mode], &["idle"]);
+        let net = world.network("net");
+        let vpn = world.run("vpn", |n| n.on(&net).tcp(80));
+        let app = world.run("app", |n| n.in_network_of(&world.get("vpn")));
         world.docker(&["restart", "-t", "5", &vpn]);
         app
     });
@@ -199,29 +167,27 @@ fn shared_namespace_dead() {
 fn default_bridge_has_no_dns() {
     let _turn = in_turn();
     Fault::new("default-bridge-has-no-dns", "name-in-a-url").is_named_and_healed(|world| {
-        let db = world.run("mysql-db", &[], &["tcp=0.0.0.0:3306"]);
-        let url = format!("DB_URL=mysql://{db}:3306/some");
-        world.run("app", &["-e", &url], &["idle"])
+        let db = world.run("mysql-db", |n| n.tcp(3306));
+        let url = format!("mysql://{db}:3306/some");
+        world.run("app", |n| n.env("DB_URL", url))
     });
 }
 
 #[test]
 fn alias_shared_by_several_containers() {
     Fault::new("alias-shared-by-several-containers", "two-stacks").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let flags = ["--network", &net, "--network-alias", "api"];
-        world.run("one", &flags, &["tcp=0.0.0.0:80"]);
-        world.run("two", &flags, &["idle"])
+        let net = world.network("net");
+        world.run("one", |n| n.on(net.alias("api")).tcp(80));
+        world.run("two", |n| n.on(net.alias("api")))
     });
 }
 
 #[test]
 fn hosts_file_overrides_dns() {
     Fault::new("hosts-file-overrides-dns", "add-host").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let db = world.run("db", &["--network", &net], &["tcp=0.0.0.0:5432"]);
-        let line = format!("{db}:127.0.0.9");
-        world.run("app", &["--network", &net, "--add-host", &line], &["idle"])
+        let net = world.network("net");
+        let db = world.run("db", |n| n.on(&net).tcp(5432));
+        world.run("app", |n| n.on(&net).add_host(&db, "127.0.0.9"))
     });
 }
 
@@ -232,14 +198,10 @@ fn default_route_through_other_network() {
     let _turn = in_turn();
     Fault::new("default-route-through-other-network", "no-masquerade").is_named_and_healed(
         |world| {
-            let good = world.network("zzz", &[]);
-            let bad = world.network(
-                "aaa",
-                &["-o", "com.docker.network.bridge.enable_ip_masquerade=false"],
-            );
-            let app = world.run("app", &["--network", &good], &["idle"]);
-            world.docker(&["network", "connect", &bad, &app]);
-            app
+            let good = world.network("zzz");
+            let masquerade = "com.docker.network.bridge.enable_ip_masquerade";
+            let bad = world.network_with("aaa", |n| n.driver_option(masquerade, "false"));
+            world.run("app", |n| n.on(&good).on(&bad))
         },
     );
 }
@@ -249,69 +211,57 @@ fn default_route_through_other_network() {
 #[test]
 fn nothing_listens() {
     Fault::new("nothing-listens", "exposed").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        world.run(
-            "web",
-            &["--network", &net, "--expose", "80"],
-            &["second-start=/started", "tcp=0.0.0.0:80"],
-        )
+        let net = world.network("net");
+        world.run("web", |n| {
+            n.on(&net)
+                .expose(tcp(80))
+                .word("second-start=/started")
+                .tcp(80)
+        })
     });
 }
 
 #[test]
 fn listens_on_loopback_only() {
     Fault::new("listens-on-loopback-only", "published").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let publish = format!("{}:80", free_port());
-        world.run(
-            "web",
-            &["--network", &net, "-p", &publish],
-            &["tcp=127.0.0.1:80"],
-        )
+        let net = world.network("net");
+        world.run("web", |n| {
+            n.on(&net)
+                .publish_as(tcp(80), free_port())
+                .tcp(([127, 0, 0, 1], 80))
+        })
     });
 }
 
 #[test]
 fn listens_on_loopback_only_exposed() {
     Fault::new("listens-on-loopback-only", "exposed").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        world.run(
-            "web",
-            &["--network", &net, "--expose", "80"],
-            &["tcp=127.0.0.1:80"],
-        )
+        let net = world.network("net");
+        world.run("web", |n| {
+            n.on(&net).expose(tcp(80)).tcp(([127, 0, 0, 1], 80))
+        })
     });
 }
 
 #[test]
 fn listens_on_ipv6_only() {
     Fault::new("listens-on-ipv6-only", "bindv6only").is_named_and_healed(|world| {
-        let subnet = format!("fd00:{}:{}::/64", &world.tag[..4], &world.tag[4..8]);
-        let net = world.network("net", &["--ipv6", "--subnet", &subnet]);
-        world.run(
-            "web",
-            &[
-                "--network",
-                &net,
-                "--expose",
-                "80",
-                "--sysctl",
-                "net.ipv6.bindv6only=1",
-            ],
-            &["tcp=[::]:80"],
-        )
+        let net = world.network_with("net", NetworkBuilder::ipv6);
+        let v6only = ("net.ipv6.bindv6only".to_owned(), "1".to_owned());
+        world.run("web", |n| {
+            n.on(&net)
+                .expose(tcp(80))
+                .tcp(80)
+                .host_config(|host| host.sysctls = Some([v6only].into()))
+        })
     });
 }
 
 #[test]
 fn process_does_not_accept() {
     Fault::new("process-does-not-accept", "stopped-process").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let web = world.run(
-            "web",
-            &["--network", &net, "--expose", "80"],
-            &["tcp=0.0.0.0:80"],
-        );
+        let net = world.network("net");
+        let web = world.run("web", |n| n.on(&net).expose(tcp(80)).tcp(80));
         world.docker(&["kill", "-s", "STOP", &web]);
         web
     });
@@ -322,28 +272,25 @@ fn process_does_not_accept() {
 #[test]
 fn published_port_nobody_listens() {
     Fault::new("published-port-nobody-listens", "nothing-at-all").is_named_and_healed(|world| {
-        let publish = format!("{}:80", free_port());
-        world.run(
-            "web",
-            &["-p", &publish],
-            &["second-start=/started", "tcp=0.0.0.0:80"],
-        )
+        world.run("web", |n| {
+            n.publish_as(tcp(80), free_port())
+                .word("second-start=/started")
+                .tcp(80)
+        })
     });
 }
 
 #[test]
 fn published_to_wrong_container_port() {
     Fault::new("published-to-wrong-container-port", "one-other").is_named_and_healed(|world| {
-        let publish = format!("{}:8080", free_port());
-        world.run("web", &["-p", &publish], &["tcp=0.0.0.0:80"])
+        world.run("web", |n| n.publish_as(tcp(8080), free_port()).tcp(80))
     });
 }
 
 #[test]
 fn published_transport_mismatch() {
     Fault::new("published-transport-mismatch", "udp-service").is_named_and_healed(|world| {
-        let publish = format!("{}:5353", free_port());
-        world.run("dns", &["-p", &publish], &["udp=0.0.0.0:5353"])
+        world.run("dns", |n| n.publish_as(tcp(5353), free_port()).udp(5353))
     });
 }
 
@@ -351,21 +298,15 @@ fn published_transport_mismatch() {
 fn published_on_host_loopback_only() {
     Fault::new("published-on-host-loopback-only", "through-the-host").is_named_and_healed(
         |world| {
-            let net = world.network("net", &[]);
+            let net = world.network("net");
             let port = free_port();
-            let publish = format!("127.0.0.1:{port}:80");
-            world.run(
-                "web",
-                &["--network", &net, "-p", &publish],
-                &["http=0.0.0.0:80"],
-            );
-            let url = format!("API_URL=http://host.docker.internal:{port}/");
-            let host = "host.docker.internal:host-gateway";
-            world.run(
-                "app",
-                &["--network", &net, "-e", &url, "--add-host", host],
-                &["idle"],
-            )
+            world.run("web", |n| {
+                n.on(&net)
+                    .publish_at(tcp(80), ([127, 0, 0, 1], port))
+                    .http(80)
+            });
+            let url = format!("http://host.docker.internal:{port}/");
+            world.run("app", |n| n.on(&net).host_access().env("API_URL", url))
         },
     );
 }
@@ -373,55 +314,41 @@ fn published_on_host_loopback_only() {
 #[test]
 fn exposed_not_published() {
     Fault::new("exposed-not-published", "through-the-host").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
+        let net = world.network("net");
         let port = free_port();
-        let serve = format!("http=0.0.0.0:{port}");
-        world.run(
-            "web",
-            &["--network", &net, "--expose", &port.to_string()],
-            &[&serve],
-        );
-        let url = format!("API_URL=http://host.docker.internal:{port}/");
-        let host = "host.docker.internal:host-gateway";
-        world.run(
-            "app",
-            &["--network", &net, "-e", &url, "--add-host", host],
-            &["idle"],
-        )
+        world.run("web", |n| n.on(&net).expose(tcp(port)).http(port));
+        let url = format!("http://host.docker.internal:{port}/");
+        world.run("app", |n| n.on(&net).host_access().env("API_URL", url))
     });
 }
 
 #[test]
 fn publish_ignored_on_an_internal_network() {
     Fault::new("publish-ignored-by-network-mode", "internal").is_named_and_healed(|world| {
-        let net = world.network("net", &["--internal"]);
-        let publish = format!("{}:80", free_port());
-        world.run(
-            "web",
-            &["--network", &net, "-p", &publish],
-            &["tcp=0.0.0.0:80"],
-        )
+        let net = world.network_with("net", NetworkBuilder::internal);
+        world.run("web", |n| {
+            n.on(&net).publish_as(tcp(80), free_port()).tcp(80)
+        })
     });
 }
 
 #[test]
 fn publish_ignored_in_host_mode() {
     Fault::new("publish-ignored-by-network-mode", "host").is_named_and_healed(|world| {
-        let publish = format!("{}:80", free_port());
-        let serve = format!("tcp=0.0.0.0:{}", free_port());
-        world.run("web", &["--network", "host", "-p", &publish], &[&serve])
+        world.run("web", |n| {
+            n.on_host_network()
+                .publish_as(tcp(80), free_port())
+                .tcp(free_port())
+        })
     });
 }
 
 #[test]
 fn publish_ignored_in_none_mode() {
     Fault::new("publish-ignored-by-network-mode", "none").is_named_and_healed(|world| {
-        let publish = format!("{}:80", free_port());
-        world.run(
-            "web",
-            &["--network", "none", "-p", &publish],
-            &["tcp=0.0.0.0:80"],
-        )
+        world.run("web", |n| {
+            n.on_no_network().publish_as(tcp(80), free_port()).tcp(80)
+        })
     });
 }
 
@@ -430,9 +357,9 @@ fn publish_ignored_in_none_mode() {
 #[test]
 fn host_gateway_name_missing() {
     Fault::new("host-gateway-name-missing", "url").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let url = format!("API_URL=http://host.docker.internal:{}/", free_port());
-        world.run("app", &["--network", &net, "-e", &url], &["idle"])
+        let net = world.network("net");
+        let url = format!("http://host.docker.internal:{}/", free_port());
+        world.run("app", |n| n.on(&net).env("API_URL", url))
     });
 }
 
@@ -440,34 +367,26 @@ fn host_gateway_name_missing() {
 fn network_is_internal() {
     let _turn = in_turn();
     Fault::new("network-is-internal", "wants-out").is_named_and_healed(|world| {
-        let net = world.network("net", &["--internal"]);
-        world.run(
-            "app",
-            &[
-                "--network",
-                &net,
-                "-e",
-                "API_URL=https://api.example.com/v1",
-            ],
-            &["idle"],
-        )
+        let net = world.network_with("net", NetworkBuilder::internal);
+        world.run("app", |n| {
+            n.on(&net).env("API_URL", "https://api.example.com/v1")
+        })
     });
 }
 
 #[test]
 fn dns_server_unreachable() {
     Fault::new("dns-server-unreachable", "chosen-server").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let gateway = "{{(index .IPAM.Config 0).Gateway}}";
-        let server = world.docker(&["network", "inspect", "-f", gateway, &net]);
-        world.run("app", &["--network", &net, "--dns", &server], &["idle"])
+        let net = world.network("net");
+        let server = net.gateway().unwrap();
+        world.run("app", |n| n.on(&net).dns(&[server]))
     });
 }
 
 #[test]
 fn dns_server_unreachable_on_the_default_bridge() {
     Fault::new("dns-server-unreachable", "loopback-server")
-        .is_named_and_healed(|world| world.run("app", &["--dns", "127.0.0.53"], &["idle"]));
+        .is_named_and_healed(|world| world.run("app", |n| n.dns(&[[127, 0, 0, 53].into()])));
 }
 
 // What the configuration points to.
@@ -475,47 +394,34 @@ fn dns_server_unreachable_on_the_default_bridge() {
 #[test]
 fn localhost_means_the_container() {
     Fault::new("localhost-means-the-container", "database-url").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        world.run("db", &["--network", &net], &["tcp=0.0.0.0:5432"]);
-        let url = "DATABASE_URL=postgres://u:secret@localhost:5432/app";
-        world.run("app", &["--network", &net, "-e", url], &["idle"])
+        let net = world.network("net");
+        world.run("db", |n| n.on(&net).tcp(5432));
+        let url = "postgres://u:secret@localhost:5432/app";
+        world.run("app", |n| n.on(&net).env("DATABASE_URL", url))
     });
 }
 
 #[test]
 fn localhost_means_the_container_in_a_host_variable() {
     Fault::new("localhost-means-the-container", "host-variable").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        world.run(
-            "db",
-            &["--network", &net, "--expose", "5432"],
-            &["tcp=0.0.0.0:5432"],
-        );
-        world.run(
-            "app",
-            &[
-                "--network",
-                &net,
-                "-e",
-                "DB_HOST=localhost",
-                "-e",
-                "PASSWORD=x",
-            ],
-            &["idle"],
-        )
+        let net = world.network("net");
+        world.run("db", |n| n.on(&net).expose(tcp(5432)).tcp(5432));
+        world.run("app", |n| {
+            n.on(&net).env("DB_HOST", "localhost").env("PASSWORD", "x")
+        })
     });
 }
 
 #[test]
 fn stale_container_address_taken_by_another() {
     Fault::new("stale-container-address", "taken-by-another").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
-        let db = world.run("mysql-db", &["--network", &net], &["tcp=0.0.0.0:3306"]);
-        let url = format!("DB_URL=mysql://{}:3306/some", world.address(&db));
+        let net = world.network("net");
+        let db = world.run("mysql-db", |n| n.on(&net).tcp(3306));
+        let url = format!("mysql://{}:3306/some", world.address("mysql-db"));
         world.docker(&["stop", "-t", "5", &db]);
-        world.run("thief", &["--network", &net], &["idle"]);
+        world.run("thief", |n| n.on(&net));
         world.docker(&["start", &db]);
-        world.run("app", &["--network", &net, "-e", &url], &["idle"])
+        world.run("app", |n| n.on(&net).env("DB_URL", url))
     });
 }
 
@@ -523,24 +429,19 @@ fn stale_container_address_taken_by_another() {
 fn stale_container_address_on_the_default_bridge() {
     let _turn = in_turn();
     Fault::new("stale-container-address", "works-by-luck").is_named_and_healed(|world| {
-        let db = world.run("mysql-db", &[], &["tcp=0.0.0.0:3306"]);
-        let url = format!("DB_URL=mysql://{}:3306/some", world.address(&db));
-        world.run("app", &["-e", &url], &["idle"])
+        world.run("mysql-db", |n| n.tcp(3306));
+        let url = format!("mysql://{}:3306/some", world.address("mysql-db"));
+        world.run("app", |n| n.env("DB_URL", url))
     });
 }
 
 #[test]
 fn host_port_used_between_containers() {
     Fault::new("host-port-used-between-containers", "url").is_named_and_healed(|world| {
-        let net = world.network("net", &[]);
+        let net = world.network("net");
         let port = free_port();
-        let publish = format!("{port}:80");
-        let web = world.run(
-            "web",
-            &["--network", &net, "-p", &publish],
-            &["http=0.0.0.0:80"],
-        );
-        let url = format!("API_URL=http://{web}:{port}/");
-        world.run("app", &["--network", &net, "-e", &url], &["idle"])
+        let web = world.run("web", |n| n.on(&net).publish_as(tcp(80), port).http(80));
+        let url = format!("http://{web}:{port}/");
+        world.run("app", |n| n.on(&net).env("API_URL", url))
     });
 }

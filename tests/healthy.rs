@@ -3,9 +3,17 @@
 
 mod world;
 
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
 use netcheck_diagnose::report::{CheckStatus, Outcome, Report};
 use netcheck_diagnose::rule::Check;
-use world::{World, checks, free_port, show};
+use netcheck_testkit::bollard::models::HealthStatusEnum;
+use netcheck_testkit::{Builder, NetworkBuilder, tcp, udp};
+use world::{Image, World, checks, free_port, show};
+
+/// How long a server may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// No finding, nothing undecided, by netns and by helper; the report by netns.
 #[track_caller]
@@ -30,7 +38,8 @@ fn is_healthy(world: &World, container: &str) -> Report {
     if std::env::var_os("NETCHECK_RECORD").is_some() {
         let evidence = world.folder().join("evidence.json");
         world.report(container, &["--save-evidence", evidence.to_str().unwrap()]);
-        let case = container.strip_suffix(&format!("-{}", world.tag)).unwrap();
+        let lab = format!("-{}", world.lab().id());
+        let case = container.strip_suffix(&lab).unwrap();
         world::recording::write(world, &evidence, "healthy", case);
     }
     world.report(container, &[])
@@ -46,7 +55,7 @@ fn saw(report: &Report, check: Check) -> &str {
 #[test]
 fn a_server_on_the_default_bridge() {
     let world = World::new();
-    let web = world.run("on-default-bridge", &[], &["tcp=0.0.0.0:80"]);
+    let web = world.run("on-default-bridge", |n| n.tcp(80));
     let report = is_healthy(&world, &web);
     assert!(
         saw(&report, Check::Name).contains("default bridge"),
@@ -58,20 +67,14 @@ fn a_server_on_the_default_bridge() {
 #[test]
 fn a_database_and_its_application_on_a_user_defined_network() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let flags = ["--network", &net, "--network-alias", "db"];
-    let db = world.run_image(
-        &world.images.exposing,
-        "mysql-db",
-        &flags,
-        &["banner=0.0.0.0:3306"],
-    );
-    let url = format!("DB_URL=mysql://app:secret@{db}:3306/some");
-    let app = world.run(
-        "app",
-        &["--network", &net, "-e", &url, "-e", "DB_HOST=db"],
-        &["idle"],
-    );
+    let net = world.network("net");
+    let db = world.run_image(Image::Exposing, "mysql-db", |n| {
+        n.on(net.alias("db")).banner(3306)
+    });
+    let url = format!("mysql://app:secret@{db}:3306/some");
+    let app = world.run("app", |n| {
+        n.on(&net).env("DB_URL", url).env("DB_HOST", "db")
+    });
     let report = is_healthy(&world, &db);
     assert!(
         saw(&report, Check::Name).contains(&app),
@@ -89,19 +92,13 @@ fn a_database_and_its_application_on_a_user_defined_network() {
 #[test]
 fn a_container_on_two_networks() {
     let world = World::new();
-    let (front, back) = (
-        world.network("front", &[]),
-        world.network("back", &["--internal"]),
-    );
-    let web = world.run(
-        "on-two-networks",
-        &["--network", &front],
-        &["http=0.0.0.0:80"],
-    );
-    world.docker(&["network", "connect", "--alias", "api", &back, &web]);
+    let front = world.network("front");
+    let back = world.network_with("back", NetworkBuilder::internal);
+    let web = world.run("on-two-networks", |n| n.on(&front).http(80));
+    back.join(&world.get("on-two-networks"), back.alias("api"));
     let report = is_healthy(&world, &web);
     assert!(
-        saw(&report, Check::Networks).contains(&back),
+        saw(&report, Check::Networks).contains(back.real_name()),
         "{}",
         checks(&report)
     );
@@ -110,41 +107,39 @@ fn a_container_on_two_networks() {
 #[test]
 fn a_server_in_host_mode() {
     let world = World::new();
-    let serve = format!("tcp=0.0.0.0:{}", free_port());
-    let web = world.run("host-mode", &["--network", "host"], &[&serve]);
+    let port = free_port();
+    let web = world.run("host-mode", |n| n.on_host_network().tcp(port));
+    // The kit does not wait by itself for what others may serve in the same namespace.
+    let opened = world.get("host-mode").wait_for(tcp(port), PATIENCE).wait();
+    opened.unwrap();
     is_healthy(&world, &web);
 }
 
 #[test]
 fn a_container_without_network_on_purpose() {
     let world = World::new();
-    let job = world.run("none-on-purpose", &["--network", "none"], &["idle"]);
+    let job = world.run("none-on-purpose", Builder::on_no_network);
     is_healthy(&world, &job);
 }
 
 #[test]
 fn published_ports_of_both_transports() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let (tcp, udp, local) = (free_port(), free_port(), free_port());
-    let publish = [
-        format!("{tcp}:80"),
-        format!("{udp}:53/udp"),
-        format!("127.0.0.1:{local}:81"),
-    ];
-    let mut flags = vec!["--network", &net];
-    for port in &publish {
-        flags.extend(["-p", port]);
-    }
-    let web = world.run(
-        "published",
-        &flags,
-        &["tcp=0.0.0.0:80", "udp=0.0.0.0:53", "banner=0.0.0.0:81"],
-    );
+    let net = world.network("net");
+    let (on_tcp, on_udp, local) = (free_port(), free_port(), free_port());
+    let web = world.run("published", |n| {
+        n.on(&net)
+            .publish_as(tcp(80), on_tcp)
+            .publish_as(udp(53), on_udp)
+            .publish_at(tcp(81), ([127, 0, 0, 1], local))
+            .tcp(80)
+            .udp(53)
+            .banner(81)
+    });
     let report = is_healthy(&world, &web);
     let line = saw(&report, Check::Published);
     assert!(
-        line.contains(&tcp.to_string()) && line.contains(&udp.to_string()),
+        line.contains(&on_tcp.to_string()) && line.contains(&on_udp.to_string()),
         "{line}"
     );
 }
@@ -152,25 +147,25 @@ fn published_ports_of_both_transports() {
 #[test]
 fn published_port_on_the_default_bridge_of_a_dual_stack_listener() {
     let world = World::new();
-    let publish = format!("{}:80", free_port());
-    let web = world.run("dual-stack-listener", &["-p", &publish], &["http=[::]:80"]);
+    let web = world.run("dual-stack-listener", |n| {
+        n.publish_as(tcp(80), free_port())
+            .http((Ipv6Addr::UNSPECIFIED, 80))
+            .ready(tcp(80))
+    });
     is_healthy(&world, &web);
 }
 
 #[test]
 fn an_ipv6_network() {
     let world = World::new();
-    let subnet = format!("fd00:{}:{}::/64", &world.tag[..4], &world.tag[4..8]);
-    let net = world.network("net", &["--ipv6", "--subnet", &subnet]);
-    let web = world.run(
-        "ipv6",
-        &["--network", &net, "--expose", "80"],
-        &["tcp=[::]:80"],
-    );
-    world.run("peer", &["--network", &net], &["idle"]);
+    let net = world.network_with("net", NetworkBuilder::ipv6);
+    let web = world.run("ipv6", |n| n.on(&net).expose(tcp(80)).tcp(80));
+    world.run("peer", |n| n.on(&net));
     let report = is_healthy(&world, &web);
+    let addresses = world.get("ipv6").addresses(&net).wait().unwrap();
+    let ours = addresses.iter().find(|address| address.is_ipv6()).unwrap();
     assert!(
-        saw(&report, Check::Networks).contains("fd00:"),
+        saw(&report, Check::Networks).contains(&ours.to_string()),
         "{}",
         checks(&report)
     );
@@ -179,13 +174,8 @@ fn an_ipv6_network() {
 #[test]
 fn an_internal_network_on_purpose() {
     let world = World::new();
-    let net = world.network("net", &["--internal"]);
-    let db = world.run_image(
-        &world.images.exposing,
-        "internal",
-        &["--network", &net],
-        &["tcp=0.0.0.0:3306"],
-    );
+    let net = world.network_with("net", NetworkBuilder::internal);
+    let db = world.run_image(Image::Exposing, "internal", |n| n.on(&net).tcp(3306));
     let report = is_healthy(&world, &db);
     assert!(
         saw(&report, Check::Outbound).contains("internal"),
@@ -197,63 +187,48 @@ fn an_internal_network_on_purpose() {
 #[test]
 fn read_only_root_and_no_capabilities_in_an_image_without_a_shell() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let flags = [
-        "--network",
-        &net,
-        "--read-only",
-        "--cap-drop",
-        "ALL",
-        "--user",
-        "65534",
-        "--security-opt",
-        "no-new-privileges",
-        "--expose",
-        "8080",
-    ];
-    let web = world.run("locked-down", &flags, &["tcp=0.0.0.0:8080"]);
+    let net = world.network("net");
+    let web = world.run("locked-down", |n| {
+        n.on(&net)
+            .expose(tcp(8080))
+            .tcp(8080)
+            .configure(|body| body.user = Some("65534".into()))
+            .host_config(|host| {
+                host.readonly_rootfs = Some(true);
+                host.cap_drop = Some(vec!["ALL".into()]);
+                host.security_opt = Some(vec!["no-new-privileges".into()]);
+            })
+    });
     is_healthy(&world, &web);
 }
 
 #[test]
 fn compose_replicas_share_their_alias() {
     let world = World::new();
-    let net = world.network("net", &["--label", "com.docker.compose.project=shop"]);
-    let mut names = Vec::new();
-    for number in ["1", "2"] {
-        let number_label = format!("com.docker.compose.container-number={number}");
-        let flags = [
-            "--network",
-            &net,
-            "--network-alias",
-            "api",
-            "--label",
-            "com.docker.compose.project=shop",
-            "--label",
-            "com.docker.compose.service=api",
-            "--label",
-            &number_label,
-        ];
-        names.push(world.run(&format!("shop-api-{number}"), &flags, &["tcp=0.0.0.0:80"]));
-    }
+    let project = ("com.docker.compose.project", "shop");
+    let net = world.network_with("net", |n| n.label(project.0, project.1));
+    let names = ["1", "2"].map(|number| {
+        world.run(&format!("shop-api-{number}"), |n| {
+            n.on(net.alias("api"))
+                .label(project.0, project.1)
+                .label("com.docker.compose.service", "api")
+                .label("com.docker.compose.container-number", number)
+                .tcp(80)
+        })
+    });
     is_healthy(&world, &names[0]);
 }
 
 #[test]
 fn the_host_reached_by_its_name() {
     let world = World::new();
-    let net = world.network("net", &[]);
+    let net = world.network("net");
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-    let url = format!(
-        "API_URL=http://host.docker.internal:{}/",
-        listener.local_addr().unwrap().port()
-    );
-    let host = "host.docker.internal:host-gateway";
-    let app = world.run(
-        "uses-the-host",
-        &["--network", &net, "--add-host", host, "-e", &url],
-        &["idle"],
-    );
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("http://host.docker.internal:{port}/");
+    let app = world.run("uses-the-host", |n| {
+        n.on(&net).host_access().env("API_URL", url)
+    });
     let report = is_healthy(&world, &app);
     assert!(
         saw(&report, Check::Host).contains("172.17.0.1"),
@@ -265,32 +240,22 @@ fn the_host_reached_by_its_name() {
 #[test]
 fn a_healthy_container_with_a_health_check() {
     let world = World::new();
-    let web = world.run_image(
-        &world.images.health,
-        "health-checked",
-        &["--expose", "80"],
-        &["tcp=0.0.0.0:80"],
-    );
-    let file = world.folder().join("healthy");
-    std::fs::write(&file, "").unwrap();
-    world.docker(&["cp", file.to_str().unwrap(), &format!("{web}:/healthy")]);
-    while world.docker(&["inspect", "-f", "{{.State.Health.Status}}", &web]) != "healthy" {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
+    let web = world.run_image(Image::Health, "health-checked", |n| {
+        n.expose(tcp(80)).tcp(80).file("/healthy", "")
+    });
+    world.until_health("health-checked", HealthStatusEnum::HEALTHY);
     is_healthy(&world, &web);
 }
 
 #[test]
 fn a_sidecar_in_another_containers_network() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let web = world.run(
-        "web",
-        &["--network", &net, "--expose", "80"],
-        &["tcp=0.0.0.0:80"],
-    );
-    let mode = format!("container:{web}");
-    let sidecar = world.run("sidecar", &["--network", &mode], &["tcp=127.0.0.1:9901"]);
+    let net = world.network("net");
+    let web = world.run("web", |n| n.on(&net).expose(tcp(80)).tcp(80));
+    let sidecar = world.run("sidecar", |n| {
+        n.in_network_of(&world.get("web"))
+            .tcp(([127, 0, 0, 1], 9901))
+    });
     is_healthy(&world, &sidecar);
     is_healthy(&world, &web);
 }
@@ -298,23 +263,9 @@ fn a_sidecar_in_another_containers_network() {
 #[test]
 fn a_static_address_in_a_url_is_meant_to_last() {
     let world = World::new();
-    let subnet = format!(
-        "10.{}.{}.0/24",
-        100 + world.tag.as_bytes()[5] % 100,
-        world.tag.as_bytes()[3]
-    );
-    let net = world.network("net", &["--subnet", &subnet]);
-    let address = subnet.replace("0/24", "200");
-    world.run(
-        "db",
-        &["--network", &net, "--ip", &address],
-        &["tcp=0.0.0.0:5432"],
-    );
-    let url = format!("DB_URL=postgres://{address}:5432/some");
-    let app = world.run(
-        "static-address",
-        &["--network", &net, "-e", &url],
-        &["idle"],
-    );
+    let net = world.network("net");
+    world.run("db", |n| n.on(net.host(50)).tcp(5432));
+    let url = format!("postgres://{}:5432/some", net.numbered(50));
+    let app = world.run("static-address", |n| n.on(&net).env("DB_URL", url));
     is_healthy(&world, &app);
 }

@@ -26,6 +26,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use call::{netcheck_at, run};
+use netcheck_testkit::tcp;
 use proxy::{Act, Proxy};
 use serde_json::Value;
 use world::{World, free_port};
@@ -53,13 +54,10 @@ impl Watched {
     /// With a rule for what is not the making of a helper.
     fn new(rule: impl Fn(&proxy::Asked) -> Act + Send + Sync + 'static) -> Self {
         let world = World::new();
-        let net = world.network("net", &[]);
-        let publish = format!("{}:80", free_port());
-        let web = world.run(
-            "web",
-            &["--network", &net, "-p", &publish],
-            &["tcp=0.0.0.0:80"],
-        );
+        let net = world.network("net");
+        let web = world.run("web", |n| {
+            n.on(&net).publish_as(tcp(80), free_port()).tcp(80)
+        });
         let runs = Arc::new(Mutex::new(BTreeSet::new()));
         let image = Arc::new(Mutex::new(String::new()));
         let (seen, used) = (runs.clone(), image.clone());
@@ -271,9 +269,7 @@ fn a_helper_has_no_rights() {
     let _alone = alone();
     let watched = Watched::new(|_| Act::Forward);
     // A service that does not accept keeps the helper busy for a second.
-    let hang = watched
-        .world
-        .run("hang", &[], &["hang=0.0.0.0:80", "hang=0.0.0.0:81"]);
+    let hang = watched.world.run("hang", |n| n.hang(80).hang(81));
     watched.world.docker(&["kill", "-s", "STOP", &hang]);
     let mut call = netcheck_at(&watched.proxy.host(), &["--probe", "helper", &hang]);
     let mut child = call

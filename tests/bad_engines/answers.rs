@@ -20,10 +20,10 @@ pub struct Pair {
 impl Pair {
     pub fn new() -> Self {
         let world = World::new();
-        let net = world.network("net", &[]);
-        let db = world.run("db", &["--network", &net], &["tcp=0.0.0.0:5432"]);
-        let url = format!("DB_URL=postgres://u:pw@{db}:5432/app");
-        let app = world.run("app", &["--network", &net, "-e", &url], &["tcp=0.0.0.0:80"]);
+        let net = world.network("net");
+        let db = world.run("db", |n| n.on(&net).tcp(5432));
+        let url = format!("postgres://u:pw@{db}:5432/app");
+        let app = world.run("app", |n| n.on(&net).env("DB_URL", url).tcp(80));
         Self { world, app, db }
     }
 
@@ -217,7 +217,7 @@ fn a_helper_that_cannot_be_made_leaves_what_it_would_have_seen_unknown() {
     unknown(
         &said.report(),
         &[
-            "loading the probe's image",
+            "loading the image netcheck-probe:",
             "no space left on device (status 500)",
         ],
     );

@@ -1,15 +1,17 @@
 //! What comes from outside: none of its control characters reaches a terminal, and none of its
 //! secrets a report or a file.
 
-use std::net::UdpSocket;
-use std::process::Command;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use netcheck_testkit::bollard::models::HealthStatusEnum;
+use netcheck_testkit::tcp;
+
 use super::call::{netcheck, no_control_characters, run};
-use super::world::{World, free_port};
+use super::world::{World, every_second, free_port};
 
 /// Every way to print a report, with the evidence saved beside the first.
 #[track_caller]
@@ -42,7 +44,7 @@ struct HostileDns {
 }
 
 impl HostileDns {
-    fn at(address: &str) -> Self {
+    fn at(address: IpAddr) -> Self {
         let socket = UdpSocket::bind((address, 53)).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(100)))
@@ -88,40 +90,30 @@ impl Drop for HostileDns {
 #[test]
 fn no_control_character_of_foreign_origin_is_shown() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
-    let gateway = world.docker(&["network", "inspect", "-f", gateway, &net]);
-    let dns = HostileDns::at(&gateway);
+    let net = world.network("net");
+    let gateway = net.gateway().unwrap();
+    let dns = HostileDns::at(gateway);
     let evil = "\u{1b}[31mevil\u{7}\u{9b}3m\u{202e}";
-    let publish = format!("{}:8080", free_port());
-    let words = [
-        ("-e", format!("API_URL=http://{evil}:80/{evil}")),
-        ("-e", format!("{evil}=localhost:{evil}")),
-        ("-e", format!("DB_HOST={evil}")),
-        ("-e", format!("DB_URL=mysql://u:p@localhost:3306/{evil}")),
-        ("--label", format!("{evil}={evil}")),
-        ("--label", format!("com.docker.compose.service={evil}")),
-        ("--label", format!("com.docker.compose.project={evil}")),
-        ("--network-alias", evil.to_owned()),
-        ("--add-host", format!("evil{evil}:10.9.8.7")),
-        ("--hostname", "evil".to_owned()),
-        ("--dns", gateway.clone()),
-        ("--workdir", format!("/work{evil}")),
-        ("-p", publish),
-        ("--network", net.clone()),
-    ];
-    let flags: Vec<&str> = words
-        .iter()
-        .flat_map(|(flag, value)| [*flag, value.as_str()])
-        .collect();
-    let until = format!("until=/{evil}");
-    let app = world.run("app", &flags, &["tcp=0.0.0.0:80", &until]);
-    let peer = format!("peer{evil}");
-    world.run(
-        "peer",
-        &["--network", &net, "--network-alias", &peer],
-        &["idle"],
-    );
+    let app = world.run("app", |n| {
+        n.on(net.alias(evil))
+            .env("API_URL", format!("http://{evil}:80/{evil}"))
+            .env(evil, format!("localhost:{evil}"))
+            .env("DB_HOST", evil)
+            .env("DB_URL", format!("mysql://u:p@localhost:3306/{evil}"))
+            .label(evil, evil)
+            .label("com.docker.compose.service", evil)
+            .label("com.docker.compose.project", evil)
+            .add_host(&format!("evil{evil}"), "10.9.8.7")
+            .dns(&[gateway])
+            .configure(move |body| {
+                body.hostname = Some("evil".into());
+                body.working_dir = Some(format!("/work{evil}"));
+            })
+            .publish_as(tcp(8080), free_port())
+            .tcp(80)
+            .word(format!("until=/{evil}"))
+    });
+    world.run("peer", |n| n.on(net.alias(format!("peer{evil}"))));
     in_every_form(&world, &app, &no_control_characters);
     assert!(
         dns.asked.load(Ordering::Relaxed) > 0,
@@ -137,41 +129,35 @@ fn no_control_character_of_foreign_origin_is_shown() {
 #[test]
 fn no_secret_is_shown_or_saved() {
     let world = World::new();
-    let net = world.network("net", &[]);
+    let net = world.network("net");
     let secret = "hunter2";
     // The output of a health check, which a program may fill with anything.
-    let made = world.name("made");
-    let said = world.make("create", &world.images.plain, &made, &[], &["idle"]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let image = Image(format!("netcheck-test:secret-{}", world.tag));
-    let check = format!(
-        r#"HEALTHCHECK --interval=1s --retries=1 CMD ["/netcheck-node", "password={secret}"]"#
-    );
-    world.docker(&["commit", "--change", &check, &made, &image.0]);
-    let publish = format!("{}:8080", free_port());
-    let flags = [
-        "--network".to_owned(),
-        net.clone(),
-        "-p".to_owned(),
-        publish,
-        format!(
-            "-eDB_URL=mysql://root:{secret}@{}:3306/some?token={secret}",
-            world.name("db")
-        ),
-        format!("-eAPI_URL=https://{secret}@localhost:8443/{secret}?key={secret}#{secret}"),
-        format!("-eAPI_TOKEN={secret}"),
-        format!("-eDB_PASSWORD={secret}"),
-        "-eDB_HOST=localhost".to_owned(),
-        format!("-eOPTS=--verbose --password {secret}"),
-        format!("--label=io.example.token={secret}"),
-    ];
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let path = format!("until=postgres://u:{secret}@db:5432/x?sslkey={secret}");
-    let app = world.run_image(&image.0, "app", &flags, &["tcp=0.0.0.0:80", &path]);
+    let check = format!("password={secret}");
+    let db = world.name("db");
+    let app = world.run("app", |n| {
+        n.image(|image| image.healthcheck = Some(every_second(1, &check)))
+            .on(&net)
+            .publish_as(tcp(8080), free_port())
+            .env(
+                "DB_URL",
+                format!("mysql://root:{secret}@{db}:3306/some?token={secret}"),
+            )
+            .env(
+                "API_URL",
+                format!("https://{secret}@localhost:8443/{secret}?key={secret}#{secret}"),
+            )
+            .env("API_TOKEN", secret)
+            .env("DB_PASSWORD", secret)
+            .env("DB_HOST", "localhost")
+            .env("OPTS", format!("--verbose --password {secret}"))
+            .label("io.example.token", secret)
+            .tcp(80)
+            .word(format!(
+                "until=postgres://u:{secret}@db:5432/x?sslkey={secret}"
+            ))
+    });
+    world.until_health("app", HealthStatusEnum::UNHEALTHY);
     let health = || world.docker(&["inspect", "-f", "{{json .State.Health}}", &app]);
-    while !health().contains("unhealthy") {
-        thread::sleep(Duration::from_millis(200));
-    }
     assert!(
         health().contains(secret),
         "the health check says nothing: {}",
@@ -189,25 +175,13 @@ fn no_secret_is_shown_or_saved() {
         "{report:#?}"
     );
     // The word after a flag, in a container that ended because of it.
-    let key = format!("--api-key={secret}");
-    let words = ["--password", secret, &key];
-    let ended = world.run_image(&image.0, "ended", &flags[..2], &words);
+    let ended = world.run("ended", |n| {
+        n.image(|image| image.healthcheck = Some(every_second(1, &check)))
+            .on(&net)
+            .word("--password")
+            .word(secret)
+            .word(format!("--api-key={secret}"))
+    });
     world.docker(&["wait", &ended]);
     in_every_form(&world, &ended, &none);
-}
-
-/// An image of this test.
-struct Image(String);
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        let docker = |words: &[&str]| Command::new("docker").args(words).output().unwrap();
-        // Its containers go first: an image that is in use would only lose its name.
-        let ancestor = format!("ancestor={}", self.0);
-        let containers = docker(&["ps", "-aq", "--filter", &ancestor]).stdout;
-        for id in String::from_utf8_lossy(&containers).split_whitespace() {
-            docker(&["rm", "-f", id]);
-        }
-        docker(&["rmi", "-f", &self.0]);
-    }
 }

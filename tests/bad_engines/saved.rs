@@ -1,21 +1,20 @@
 //! Evidence from a file: the same report without an engine, or a sentence that says what is wrong
 //! with the file.
 
+use netcheck_testkit::tcp;
+
 use super::call::{netcheck, netcheck_at, run};
-use super::world::World;
+use super::world::{World, free_port};
 
 const NOWHERE: &str = "unix:///nonexistent/docker.sock";
 
 #[test]
 fn a_saved_run_gives_the_same_report_without_an_engine() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let publish = format!("{}:8080", super::world::free_port());
-    let web = world.run(
-        "web",
-        &["--network", &net, "-p", &publish],
-        &["tcp=0.0.0.0:80"],
-    );
+    let net = world.network("net");
+    let web = world.run("web", |n| {
+        n.on(&net).publish_as(tcp(8080), free_port()).tcp(80)
+    });
     let file = world.folder().join("evidence.json");
     let file = file.to_str().unwrap();
     for more in [
@@ -36,9 +35,7 @@ fn a_saved_run_gives_the_same_report_without_an_engine() {
 #[test]
 fn evidence_that_is_none() {
     let world = World::new();
-    let name = world.name("db");
-    let said = world.make("create", &world.images.plain, &name, &[], &["idle"]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let name = world.create("db", |n| n);
     let path = world.folder().join("evidence.json");
     let file = path.to_str().unwrap();
     let saved = run(&mut netcheck(&[
@@ -88,9 +85,7 @@ fn evidence_that_is_none() {
 #[test]
 fn a_place_where_evidence_cannot_be_written() {
     let world = World::new();
-    let name = world.name("db");
-    let said = world.make("create", &world.images.plain, &name, &[], &["idle"]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let name = world.create("db", |n| n);
     run(&mut netcheck(&[
         &name,
         "--save-evidence",

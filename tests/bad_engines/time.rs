@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use netcheck_diagnose::report::{Outcome, Report};
+use netcheck_testkit::tcp;
 
 use super::answers::{Pair, unknown};
 use super::call::{Ended, PROMISE, netcheck, netcheck_at, run};
@@ -116,7 +117,7 @@ fn a_helper_that_does_not_come_up_in_time_has_seen_nothing() {
             false => Act::Forward,
         });
         let why = match step {
-            "load" => "while loading the probe's image",
+            "load" => "while loading the image netcheck-probe:",
             _ => "the helper container was not up in time",
         };
         unknown(&said.report(), &[why]);
@@ -145,12 +146,8 @@ fn network_of(path: &str) -> String {
 #[test]
 fn a_paused_container_answers_nobody() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let web = world.run(
-        "web",
-        &["--network", &net, "--expose", "80"],
-        &["tcp=0.0.0.0:80"],
-    );
+    let net = world.network("net");
+    let web = world.run("web", |n| n.on(&net).expose(tcp(80)).tcp(80));
     world.docker(&["pause", &web]);
     for mode in ["helper", "netns"] {
         let report = on(&web, mode);
@@ -158,12 +155,15 @@ fn a_paused_container_answers_nobody() {
     }
 }
 
+/// The number of an address on a network that no container gets before all the others.
+const FREE: u32 = 50;
+
 #[test]
 fn an_address_nobody_has() {
     let world = World::new();
-    let net = world.network("net", &["--subnet", &subnet(&world)]);
-    let url = format!("DB_URL=postgres://u:pw@{}:5432/app", free(&world));
-    let app = world.run("app", &["--network", &net, "-e", &url], &["tcp=0.0.0.0:80"]);
+    let net = world.network("net");
+    let url = format!("postgres://u:pw@{}:5432/app", net.numbered(FREE));
+    let app = world.run("app", |n| n.on(&net).env("DB_URL", url).tcp(80));
     for mode in ["helper", "netns"] {
         let report = on(&app, mode);
         // The kernel gives up after three seconds: within two nobody knows whether somebody answers.
@@ -181,12 +181,9 @@ fn an_address_nobody_has() {
 #[test]
 fn a_dns_server_nobody_has() {
     let world = World::new();
-    let net = world.network("net", &["--subnet", &subnet(&world)]);
-    let app = world.run(
-        "app",
-        &["--network", &net, "--dns", &free(&world)],
-        &["tcp=0.0.0.0:80"],
-    );
+    let net = world.network("net");
+    let server = net.numbered(FREE);
+    let app = world.run("app", |n| n.on(&net).dns(&[server]).tcp(80));
     for mode in ["helper", "netns"] {
         let report = on(&app, mode);
         assert_eq!(
@@ -196,19 +193,4 @@ fn a_dns_server_nobody_has() {
             show(&report)
         );
     }
-}
-
-/// A subnet of this world's own, out of reach of those that the engine chooses.
-fn subnet(world: &World) -> String {
-    format!("10.{}.0/24", octets(world))
-}
-
-/// An address in it that no container gets before 200 others.
-fn free(world: &World) -> String {
-    format!("10.{}.200", octets(world))
-}
-
-fn octets(world: &World) -> String {
-    let tag = u32::from_str_radix(&world.tag, 16).unwrap();
-    format!("{}.{}", 100 + (tag >> 8) % 100, tag % 250)
 }

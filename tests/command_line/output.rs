@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::process::{Command, Stdio};
 
 use netcheck_diagnose::report::Report;
+use netcheck_testkit::tcp;
 
 use super::call::{Ended, netcheck, no_control_characters, run};
 use super::created;
@@ -11,26 +12,18 @@ use super::world::{BINARY, World, free_port};
 
 /// A problem with long words, several checks and fixes.
 fn troubled(world: &World) -> String {
-    let net = world.network("net", &[]);
-    let publish = format!("{}:8080", free_port());
+    let net = world.network("net");
     let url = format!(
-        "DATABASE_URL=postgres://u:p@{}.example.internal:5432/app",
+        "postgres://u:p@{}.example.internal:5432/app",
         "a-long-name-of-a-host-".repeat(3)
     );
-    world.run(
-        "web",
-        &[
-            "--network",
-            &net,
-            "-p",
-            &publish,
-            "-e",
-            &url,
-            "--network-alias",
-            "the-web-service",
-        ],
-        &["tcp=0.0.0.0:80", "tcp=127.0.0.1:9000"],
-    )
+    world.run("web", |n| {
+        n.on(net.alias("the-web-service"))
+            .publish_as(tcp(8080), free_port())
+            .env("DATABASE_URL", url)
+            .tcp(80)
+            .tcp(([127, 0, 0, 1], 9000))
+    })
 }
 
 /// The evidence of one run, so that several reports are about the same.
@@ -260,13 +253,10 @@ fn json_is_the_whole_report() {
 #[test]
 fn without_a_look_inside_much_stays_open_with_the_reason() {
     let world = World::new();
-    let net = world.network("net", &[]);
-    let publish = format!("{}:80", free_port());
-    let web = world.run(
-        "web",
-        &["--network", &net, "-p", &publish],
-        &["tcp=0.0.0.0:80"],
-    );
+    let net = world.network("net");
+    let web = world.run("web", |n| {
+        n.on(&net).publish_as(tcp(80), free_port()).tcp(80)
+    });
     let said = run(&mut netcheck(&[
         "--probe", "none", "--format", "json", &web,
     ]));

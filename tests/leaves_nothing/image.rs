@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use netcheck_testkit::{Builder, Node};
+
 use super::call::{netcheck_at, run};
 use super::proxy::{Act, Proxy};
 use super::world::World;
@@ -74,7 +76,7 @@ fn the_image_of_another_version_goes_when_a_newer_one_is_loaded() {
 fn cleanup_removes_what_is_ours() {
     let _alone = alone();
     let world = World::new();
-    let label = format!("io.netcheck.test-cleanup={}", world.tag);
+    let label = format!("io.netcheck.test-cleanup={}", world.lab().id());
     let only = label.clone();
     let proxy = Proxy::new(move |asked| {
         if !asked.is("GET", "/containers/json") {
@@ -85,14 +87,12 @@ fn cleanup_removes_what_is_ours() {
         let with = format!("{all}%2C%22{}%22", only.replace('=', "%3D"));
         Act::Instead(asked.target.replace(all, &with))
     });
-    let (running, made) = (world.name("running"), world.name("made"));
-    let flags = ["--label", "io.netcheck.role=helper", "--label", &label];
-    for (verb, name) in [("run", &running), ("create", &made)] {
-        let said = world.make(verb, &world.images.plain, name, &flags, &["idle"]);
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
-    }
-    let bystander = world.run("bystander", &[], &["idle"]);
-    let image = format!("netcheck-probe:test-{}", world.tag);
+    let (key, value) = label.split_once('=').unwrap();
+    let helper = |n: Builder<Node>| n.label("io.netcheck.role", "helper").label(key, value);
+    let running = world.run("running", helper);
+    let made = world.create("made", helper);
+    let bystander = world.run("bystander", |n| n);
+    let image = format!("netcheck-probe:test-{}", world.lab().id());
     import(&image);
     let said = run(&mut netcheck_at(&proxy.host(), &["cleanup"]));
     assert_eq!(
@@ -113,7 +113,7 @@ fn cleanup_removes_what_is_ours() {
         "ps",
         "-a",
         "--filter",
-        &format!("name={}", world.tag),
+        &format!("name={}", world.lab().id()),
         "--format",
         "{{.Names}}",
     ]);
@@ -141,14 +141,12 @@ fn cleanup_without_an_engine_says_so() {
 fn helpers_of_runs_long_over_are_removed() {
     let _alone = alone();
     let world = World::new();
-    let app = world.run("app", &[], &["idle"]);
+    let app = world.run("app", |n| n);
     let left_behind = |short: &str, expires: &str| {
-        let name = world.name(short);
-        let expires = format!("io.netcheck.expires={expires}");
-        let labels = ["--label", "io.netcheck.role=helper", "--label", &expires];
-        let said = world.make("create", &world.images.plain, &name, &labels, &["idle"]);
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
-        name
+        world.create(short, |n| {
+            n.label("io.netcheck.role", "helper")
+                .label("io.netcheck.expires", expires)
+        })
     };
     let over = left_behind("over", "1000000000");
     let waited_for = left_behind("waited-for", "99999999999");

@@ -143,7 +143,7 @@ fn a_hanging_engine_does_not_hold_it() {
 fn the_docker_cli_lets_go() {
     let _alone = alone();
     let watched = stuck();
-    let name = format!("docker_cli_test_{}", watched.world.tag);
+    let name = format!("docker_cli_test_{}", watched.world.lab().id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let listener = UnixListener::bind_addr(&address).unwrap();
     let mut child = watched

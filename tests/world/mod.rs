@@ -1,8 +1,9 @@
-//! A throwaway world on the real engine: networks and containers that are removed whatever happens
-//! to the test, and the real binary to look at them.
+//! A throwaway world on the real engine, made with the testkit and gone with its lab, and the real
+//! binary to look at it.
 //!
-//! Without an engine every test fails with one clear sentence; none is skipped. Names carry a tag
-//! of their own world, so tests run side by side.
+//! Without an engine every test fails with one clear sentence; none is skipped. What a user does
+//! (pasting a fix, stopping, pausing, killing) is done as users do it, with the docker command;
+//! nothing that has to be there before is made with it.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(
@@ -10,29 +11,39 @@
     reason = "a module of test programs has no other public"
 )]
 
-use std::cell::Cell;
-use std::collections::hash_map::DefaultHasher;
-use std::fmt::Write as _;
-use std::hash::{Hash as _, Hasher as _};
-use std::io::Write as _;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+mod net;
+mod one_label;
+pub mod recording;
 
-use netcheck_diagnose::report::{Finding, Report};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use net::{Net, made};
+use netcheck_diagnose::report::{Finding, Outcome, Report};
+use netcheck_testkit::bollard::models::{
+    ContainerInspectResponse, HealthConfig, HealthStatusEnum, ImageConfig,
+};
+use netcheck_testkit::{Builder, Container, LABEL_LAB, Lab, NetworkBuilder, Node, wait};
 use tempfile::TempDir;
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_docker-netcheck");
 
-/// The label of everything a test makes; its value is the world's tag.
-pub const LABEL: &str = "io.netcheck.test";
-
 /// Fixes that make a network use names that are free at that moment: such tests take turns.
 static MAKES_NETWORKS: Mutex<()> = Mutex::new(());
+
+/// Between two looks at what a test waits for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Nothing here takes longer; what does will never come.
+const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// Held by tests whose fix makes a network.
 pub fn in_turn() -> MutexGuard<'static, ()> {
@@ -41,73 +52,44 @@ pub fn in_turn() -> MutexGuard<'static, ()> {
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One-file images of the node: plain, with `EXPOSE`d ports, with a health check.
-pub struct Images {
-    /// No metadata but the entrypoint.
-    pub plain: String,
+/// What the image of a node says beside its program.
+#[derive(Debug, Clone, Copy)]
+pub enum Image {
     /// `EXPOSE 3306 33060`.
-    pub exposing: String,
+    Exposing,
     /// `HEALTHCHECK`: healthy once /healthy exists; checked every second.
-    pub health: String,
+    Health,
 }
 
-static IMAGES: LazyLock<Images> = LazyLock::new(|| {
-    let node = netcheck_testkit::node().expect("the node was built for this machine");
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_ustar();
-    header.set_size(node.len() as u64);
-    header.set_mode(0o755);
-    archive
-        .append_data(&mut header, "netcheck-node", node)
-        .unwrap();
-    let archive = archive.into_inner().unwrap();
-    let entry = r#"ENTRYPOINT ["/netcheck-node"]"#;
-    // Named after the program, so that it is made once: an image that loses its name stays behind.
-    let version = image_version(node);
-    let import = |tag: &str, changes: &[&str]| {
-        let tag = format!("netcheck-test:{tag}{version}");
-        let known = Command::new("docker")
-            .args(["image", "inspect", &tag])
-            .output()
-            .expect("the docker command is installed");
-        if known.status.success() {
-            return tag;
+impl Image {
+    /// As recorded scenarios call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Exposing => "exposing",
+            Self::Health => "health",
         }
-        let mut command = Command::new("docker");
-        command.arg("import");
-        for change in [entry].iter().chain(changes) {
-            command.args(["--change", change]);
-        }
-        let label = format!("LABEL {LABEL}=image");
-        command.args(["--change", &label, "-", &tag]);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the docker command is installed");
-        child.stdin.take().unwrap().write_all(&archive).unwrap();
-        let status = child.wait().unwrap();
-        assert!(
-            status.success(),
-            "these tests need a Docker Engine that answers (`docker version`); importing an image failed"
-        );
-        tag
-    };
-    Images {
-        plain: import("plain", &[]),
-        exposing: import("exposing", &["EXPOSE 3306 33060"]),
-        health: import(
-            "health",
-            &[r#"HEALTHCHECK --interval=1s --retries=2 CMD ["/netcheck-node", "health=/healthy"]"#],
-        ),
     }
-});
 
-/// `-` and eight hex digits that change with the program.
-fn image_version(program: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    program.hash(&mut hasher);
-    format!("-{:08x}", hasher.finish() as u32)
+    fn write(self, image: &mut ImageConfig) {
+        match self {
+            Self::Exposing => {
+                image.exposed_ports = Some(vec!["3306/tcp".into(), "33060/tcp".into()]);
+            }
+            Self::Health => {
+                image.healthcheck = Some(every_second(2, "health=/healthy"));
+            }
+        }
+    }
+}
+
+/// A health check by the node with this word, once a second: unhealthy after so many failures.
+pub fn every_second(retries: i64, word: &str) -> HealthConfig {
+    HealthConfig {
+        test: Some(vec!["CMD".into(), "/netcheck-node".into(), word.into()]),
+        interval: Some(1_000_000_000),
+        retries: Some(retries),
+        ..HealthConfig::default()
+    }
 }
 
 /// What a program said.
@@ -130,32 +112,34 @@ impl From<Output> for Said {
 
 /// Networks and containers of one test.
 pub struct World {
-    pub tag: String,
-    pub images: &'static Images,
+    /// There until the end.
+    lab: Option<Lab>,
     folder: TempDir,
-    networks: Cell<u32>,
+    /// Names of images other than the plain one, by their tags.
+    images: RefCell<BTreeMap<String, &'static str>>,
+    /// Whether a fix was run: it may have made what carries no label.
+    pasted: Cell<bool>,
 }
 
 impl World {
     #[track_caller]
     pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let unique = u64::from(std::process::id()) << 20
-            ^ u64::from(now.subsec_nanos()) << 8
-            ^ u64::from(count);
         Self {
-            tag: format!("{:06x}{:02x}", unique & 0xff_ffff, count & 0xff),
-            images: &IMAGES,
+            lab: Some(made(Lab::start())),
             folder: TempDir::new().unwrap(),
-            networks: Cell::new(0),
+            images: RefCell::default(),
+            pasted: Cell::new(false),
         }
     }
 
-    /// The name of something in this world.
+    /// What it is made of.
+    pub fn lab(&self) -> &Lab {
+        self.lab.as_ref().unwrap()
+    }
+
+    /// The name that the engine shows for something in this world.
     pub fn name(&self, short: &str) -> String {
-        format!("{short}-{}", self.tag)
+        self.lab().real_name(short)
     }
 
     /// A folder of this world's own.
@@ -183,61 +167,105 @@ impl World {
 
     /// Makes a network of this world.
     #[track_caller]
-    pub fn network(&self, short: &str, flags: &[&str]) -> String {
-        self.networks.set(self.networks.get() + 1);
-        let name = self.name(short);
-        let label = format!("{LABEL}={}", self.tag);
-        let mut words = vec!["network", "create", "--label", &label];
-        words.extend(flags);
-        words.push(&name);
-        self.docker(&words);
-        name
+    pub fn network(&self, short: &str) -> Net {
+        self.network_with(short, |network| network)
     }
 
-    /// Starts a container of the plain image.
+    /// Makes a network of this world that is not like others.
     #[track_caller]
-    pub fn run(&self, short: &str, flags: &[&str], node: &[&str]) -> String {
-        self.run_image(&self.images.plain, short, flags, node)
+    pub fn network_with(
+        &self,
+        short: &str,
+        build: impl FnOnce(NetworkBuilder) -> NetworkBuilder,
+    ) -> Net {
+        made(build(self.lab().network(short)).create()).into()
+    }
+
+    /// Starts a container; the name that the engine shows.
+    #[track_caller]
+    pub fn run(&self, short: &str, build: impl FnOnce(Builder<Node>) -> Builder<Node>) -> String {
+        let container = made(build(self.lab().node(short)).start());
+        container.real_name().to_owned()
     }
 
     /// Starts a container of this image.
     #[track_caller]
-    pub fn run_image(&self, image: &str, short: &str, flags: &[&str], node: &[&str]) -> String {
-        let name = self.name(short);
-        let said = self.make("run", image, &name, flags, node);
-        assert_eq!(
-            said.code,
-            Some(0),
-            "docker run {flags:?} {node:?}: {}",
-            said.stderr
-        );
+    pub fn run_image(
+        &self,
+        image: Image,
+        short: &str,
+        build: impl FnOnce(Builder<Node>) -> Builder<Node>,
+    ) -> String {
+        let name = self.run(short, |node| {
+            build(node.image(|config| image.write(config)))
+        });
+        let tag = self.inspect(short).config.and_then(|config| config.image);
+        self.images.borrow_mut().insert(tag.unwrap(), image.name());
         name
     }
 
-    /// `docker run -d` or `docker create`.
-    pub fn make(&self, verb: &str, image: &str, name: &str, flags: &[&str], node: &[&str]) -> Said {
-        let label = format!("{LABEL}={}", self.tag);
-        let mut words = vec![verb];
-        if verb == "run" {
-            words.push("-d");
+    /// Makes a container and does not start it: the quickest diagnosis there is (exit code 2).
+    #[track_caller]
+    pub fn create(
+        &self,
+        short: &str,
+        build: impl FnOnce(Builder<Node>) -> Builder<Node>,
+    ) -> String {
+        let container = made(build(self.lab().node(short)).create());
+        container.real_name().to_owned()
+    }
+
+    /// A container of this world.
+    #[track_caller]
+    pub fn get(&self, short: &str) -> Container {
+        let found = self.lab().get(short);
+        found.unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    /// What the engine says of a container of this world.
+    #[track_caller]
+    pub fn inspect(&self, short: &str) -> ContainerInspectResponse {
+        made(self.get(short).inspect())
+    }
+
+    /// Waits until the engine says this of a container.
+    #[track_caller]
+    pub fn until(&self, short: &str, is_so: impl Fn(&ContainerInspectResponse) -> bool) {
+        let started = Instant::now();
+        loop {
+            let now = self.inspect(short);
+            if is_so(&now) {
+                return;
+            }
+            assert!(started.elapsed() < FOR_EVER, "it never came: {now:#?}");
+            thread::sleep(LOOK_EVERY);
         }
-        words.extend(["--name", name, "--label", &label]);
-        words.extend(flags);
-        words.push(image);
-        words.extend(node);
-        self.docker_said(&words)
+    }
+
+    /// Waits until its health check says so.
+    #[track_caller]
+    pub fn until_health(&self, short: &str, health: HealthStatusEnum) {
+        self.until(short, |now| {
+            let state = now.state.as_ref().and_then(|state| state.health.as_ref());
+            state.and_then(|now| now.status) == Some(health)
+        });
+    }
+
+    /// Puts an empty file into a container.
+    #[track_caller]
+    pub fn touch(&self, short: &str, path: &str) {
+        made(self.get(short).put_file(path, ""));
     }
 
     /// The container's address on its only network.
     #[track_caller]
-    pub fn address(&self, name: &str) -> String {
-        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
-        let addresses = self.docker(&["inspect", "-f", format, name]);
-        addresses
-            .split_whitespace()
-            .next()
-            .expect("an address")
-            .to_owned()
+    pub fn address(&self, short: &str) -> String {
+        let settings = self.inspect(short).network_settings;
+        let networks = settings.and_then(|settings| settings.networks);
+        let mut endpoints = networks.unwrap_or_default().into_values();
+        let address = endpoints.next().and_then(|endpoint| endpoint.ip_address);
+        assert_eq!(endpoints.next(), None, "on several networks");
+        address.filter(|text| !text.is_empty()).expect("an address")
     }
 
     /// Runs the binary under test.
@@ -259,9 +287,9 @@ impl World {
         let report: Report = serde_json::from_str(&said.stdout)
             .unwrap_or_else(|error| panic!("no report: {error}\n{}\n{}", said.stdout, said.stderr));
         let expected = match report.outcome {
-            netcheck_diagnose::report::Outcome::Healthy => 0,
-            netcheck_diagnose::report::Outcome::Problems => 2,
-            netcheck_diagnose::report::Outcome::Undecided => 3,
+            Outcome::Healthy => 0,
+            Outcome::Problems => 2,
+            Outcome::Undecided => 3,
         };
         assert_eq!(said.code, Some(expected), "{}", said.stderr);
         report
@@ -271,6 +299,7 @@ impl World {
     #[track_caller]
     pub fn paste(&self, commands: &[String]) {
         let script = commands.join("\n");
+        self.pasted.set(true);
         let output = Command::new("bash")
             .args(["-e", "-c", &script])
             .current_dir(self.folder.path())
@@ -290,42 +319,67 @@ impl World {
         assert!(left.is_empty(), "the fix left {left:?} behind");
     }
 
-    /// Whether it belongs to this world: it is labelled, or carries the tag in its name.
-    fn ours(&self, kind: &[&str]) -> Vec<String> {
-        let mut words = kind.to_vec();
-        let by_name = format!("name={}", self.tag);
-        words.extend(["--filter", &by_name]);
-        let said = self.docker_said(&words);
-        said.stdout.split_whitespace().map(str::to_owned).collect()
+    /// What a fix made and the lab does not know of: the kit's labels go from a container to the
+    /// one that replaces it, but no fix puts labels on a network.
+    fn made_by_fixes(&self) -> Vec<String> {
+        let by_name = format!("name={}", self.lab().id());
+        let by_label = format!("label={LABEL_LAB}={}", self.lab().id());
+        let list = |words: &[&str]| -> Vec<String> {
+            let said = self.docker_said(words);
+            said.stdout.split_whitespace().map(str::to_owned).collect()
+        };
+        let containers = list(&["ps", "-aq", "--filter", &by_label]);
+        let format = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+        let mut words = vec!["inspect", "-f", format];
+        words.extend(containers.iter().map(String::as_str));
+        let mut networks = list(&words);
+        networks.extend(list(&[
+            "network",
+            "ls",
+            "--format",
+            "{{.Name}}",
+            "--filter",
+            &by_name,
+        ]));
+        let labelled = [
+            "network",
+            "ls",
+            "--format",
+            "{{.Name}}",
+            "--filter",
+            &by_label,
+        ];
+        let of_the_lab = list(&labelled);
+        networks.retain(|name| {
+            let usual = ["bridge", "host", "none"].contains(&name.as_str());
+            !usual && !of_the_lab.contains(name)
+        });
+        networks.sort();
+        networks.dedup();
+        networks
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        let containers = self.ours(&["ps", "-aq"]);
-        // Networks that a fix made, and that only our containers are on.
-        let mut networks: Vec<String> = Vec::new();
-        if !containers.is_empty() {
-            let mut words = vec![
-                "inspect",
-                "-f",
-                "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}",
-            ];
-            words.extend(containers.iter().map(String::as_str));
-            let said = self.docker_said(&words);
-            networks = said.stdout.split_whitespace().map(str::to_owned).collect();
-            let mut words = vec!["rm", "-f", "-v"];
-            words.extend(containers.iter().map(String::as_str));
-            self.docker_said(&words);
-        }
-        networks.extend(self.ours(&["network", "ls", "--format", "{{.Name}}"]));
-        networks.sort();
-        networks.dedup();
-        for network in networks {
-            if !matches!(network.as_str(), "bridge" | "host" | "none") {
-                self.docker_said(&["network", "rm", &network]);
+        let networks = if self.pasted.get() {
+            self.made_by_fixes()
+        } else {
+            Vec::new()
+        };
+        let left = match self.lab.take() {
+            // With its last words, and without a second panic.
+            Some(lab) if thread::panicking() => {
+                drop(lab);
+                Ok(())
             }
+            Some(lab) => wait(lab.end()),
+            None => Ok(()),
+        };
+        for network in networks {
+            self.docker_said(&["network", "rm", &network]);
         }
+        left.unwrap_or_else(|error| panic!("{error:?}"));
     }
 }
 
@@ -432,89 +486,6 @@ impl<'a> Fault<'a> {
             }
         }
         report.findings.into_iter().next().unwrap()
-    }
-}
-
-/// Recording scenarios: `NETCHECK_RECORD=1 cargo test --test faults --test healthy`.
-pub mod recording {
-    use super::*;
-    use netcheck_diagnose::evidence::{Evidence, Fact, Viewpoint};
-    use netcheck_diagnose::probe::{Answer, Snapshot};
-
-    /// Where scenarios are kept.
-    pub fn folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scenarios")
-    }
-
-    /// Keeps the evidence of a world, without what belongs to the machine or to other worlds.
-    pub fn write(world: &World, evidence: &Path, code: &str, case: &str) {
-        let text = std::fs::read_to_string(evidence).unwrap();
-        let mut evidence: Evidence = serde_json::from_str(&text).unwrap();
-        evidence
-            .containers
-            .retain(|container| container.name.contains(&world.tag));
-        if let Fact::Known(networks) = &mut evidence.networks {
-            networks.retain(|network| {
-                network.name.contains(&world.tag)
-                    || ["bridge", "host", "none"].contains(&network.name.as_str())
-            });
-        }
-        let mut resolvers = Vec::new();
-        for visit in &mut evidence.visits {
-            for answered in &mut visit.answers {
-                if let Ok(Answer::Snapshot(snapshot)) = &mut answered.answer {
-                    // A container in host mode sees the host too.
-                    let sees_bridges = snapshot
-                        .interfaces
-                        .iter()
-                        .flatten()
-                        .any(|i| i.name == "docker0");
-                    if visit.from == Viewpoint::Host || sees_bridges {
-                        resolvers.extend(
-                            snapshot
-                                .resolv_conf
-                                .iter()
-                                .flat_map(|c| c.nameservers.clone()),
-                        );
-                        without_the_machine(snapshot);
-                    }
-                }
-            }
-        }
-        let text = serde_json::to_string_pretty(&evidence).unwrap();
-        let node = netcheck_testkit::node().unwrap();
-        let mut text = text
-            .replace(&format!("-{}", world.tag), "")
-            .replace(&image_version(node), "");
-        for resolver in resolvers
-            .into_iter()
-            .filter(|resolver| !resolver.is_loopback())
-        {
-            // RFC 5737: an address that is nobody's.
-            text = text.replace(&resolver.to_string(), "192.0.2.53");
-        }
-        let folder = folder().join(code).join(case);
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("evidence.json"), text + "\n").unwrap();
-    }
-
-    fn without_the_machine(snapshot: &mut Snapshot) {
-        if let Ok(hosts) = &mut snapshot.hosts {
-            hosts.truncate(1);
-        }
-        if let Ok(sockets) = &mut snapshot.sockets {
-            sockets.retain(|socket| socket.local.port() > 1024);
-        }
-        if let Ok(conf) = &mut snapshot.resolv_conf {
-            conf.search.clear();
-        }
-        if let Ok(neighbours) = &mut snapshot.neighbours {
-            neighbours.clear();
-        }
-        if let Ok(interfaces) = &mut snapshot.interfaces {
-            interfaces
-                .retain(|interface| ["lo", "eth0", "docker0"].contains(&interface.name.as_str()));
-        }
     }
 }
 

@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_static_program_is_told_from_a_dynamic_one() {
-        let node = netcheck_testkit::node().expect("the node is built here");
+        let node = netcheck_embedded::node().expect("the node is built here");
         assert!(is_static(node));
         assert!(!is_static(b""));
         assert!(!is_static(b"#!/bin/sh\n"));

@@ -8,7 +8,7 @@ use crate::failure::{Result, told};
 use crate::process::{self, Patience};
 use crate::say;
 
-/// All our labels begin like this.
+/// All our labels begin like this, those of the testkit (`io.netcheck.testkit.…`) too.
 const LABELS: &str = "io.netcheck.";
 
 /// And so do the names of what tests and tasks make.
@@ -126,6 +126,14 @@ mod tests {
         assert_eq!(
             name(r#"[["/web","nginx"],{"io.netcheck.role":"helper"}]"#),
             Some("web".into())
+        );
+        assert_eq!(
+            name(r#"[["/db-1a","nginx"],{"io.netcheck.testkit.lab":"1a"}]"#),
+            Some("db-1a".into())
+        );
+        assert_eq!(
+            name(r#"[["netcheck-node:0.1.0-1a"],{"io.netcheck.testkit.image":"node"}]"#),
+            Some("netcheck-node:0.1.0-1a".into())
         );
         assert_eq!(
             name(r#"[["/netcheck-x","nginx"],null]"#),

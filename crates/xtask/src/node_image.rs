@@ -7,7 +7,7 @@ const PROGRAM: u32 = 0o755;
 
 /// The node: a static server whose words say what it serves.
 pub(crate) fn node() -> Result<&'static [u8]> {
-    netcheck_testkit::node().ok_or_else(|| {
+    netcheck_embedded::node().ok_or_else(|| {
         Failure::Told(
             "the test server (netcheck-node) could not be built for this machine: install the musl \
              target of Rust for its architecture, then try again"

@@ -13,11 +13,13 @@ use crate::{build, complain, leftovers, say, stop};
 const WHAT: [&str; 3] = [
     "--workspace",
     "--features",
-    "netcheck-probe/program,netcheck-diagnose/schema",
+    "netcheck-probe/program,netcheck-fault/program,netcheck-diagnose/schema",
 ];
 
-/// What `tests/world` writes on its images.
-const TEST_IMAGE_LABEL: &str = "io.netcheck.test=image";
+/// The key that is on every image of the kit; its value says which program is in it.
+/// `netcheck_testkit::LABEL_IMAGE`, written out: building the kit would double the time of a first
+/// `cargo xtask demo`. A test of the kit compares.
+const KIT_IMAGE_LABEL: &str = "io.netcheck.testkit.image";
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut tally = Tally::default();
@@ -92,8 +94,8 @@ fn test(engine: &Engine, args: &[String], tally: &mut Tally) -> Result<()> {
     ))
 }
 
-/// Removes the helper's image and those of the test worlds, which are kept between runs of single
-/// tests and must not stay after all of them.
+/// Removes the helper's image and those of the kit, which are kept between runs of single tests and
+/// must not stay after all of them.
 fn clean_up(engine: &Engine) -> Result<()> {
     let plugin = build::plugin(false)
         .map_err(|failure| Failure::Told(format!("cleaning up after the tests: {failure}")))?;
@@ -104,10 +106,10 @@ fn clean_up(engine: &Engine) -> Result<()> {
     let docker = |words: &[&str]| {
         let mut command = Command::new("docker");
         engine.aim(&mut command);
-        let doing = "removing the images of the test worlds";
+        let doing = "removing the kit's images";
         process::output(doing, command.args(words), Patience::TIDYING)
     };
-    let label = format!("label={TEST_IMAGE_LABEL}");
+    let label = format!("label={KIT_IMAGE_LABEL}");
     let listed = docker(&["images", "-q", "--no-trunc", "--filter", &label])?;
     let mut ids: Vec<&str> = listed.split_whitespace().collect();
     ids.sort_unstable();

@@ -1,0 +1,758 @@
+//! Who reaches whom, asked from inside: assertions that panic with the diagnosis, and the plain
+//! answer for those who decide themselves. Everything is asked anew each time; nothing is cached.
+
+use std::fmt;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use netcheck_diagnose::clean::clean;
+use netcheck_diagnose::evidence::{Viewpoint, Visit};
+use netcheck_diagnose::probe::{Connected, Delivered, DnsOutcome, Errno, Lookup, Question};
+use serde::{Deserialize, Serialize};
+
+use crate::container::{Container, Started};
+use crate::doing::Doing;
+use crate::error::{Error, Result};
+use crate::lab::{Inner, Lab};
+use crate::target::Port;
+
+/// How long a connection may take by default. Longer than the 3.1 s after which the kernel tells of
+/// a neighbour that does not answer (three ARP requests, arp(7)), so that this is told from silence.
+const PATIENCE: Duration = Duration::from_millis(3500);
+
+/// The way to the probe and back, on top.
+const OVERHEAD: Duration = Duration::from_millis(500);
+
+/// After a handshake, how long to see whether the other side closes at once: docker-proxy does so
+/// within 1 to 7 ms.
+const LISTEN_MS: u32 = 10;
+
+/// How long to wait for the answer to a datagram. A UDP service that answers does so at once.
+const DATAGRAM_MS: u32 = 500;
+
+/// Between two attempts of something that is to happen eventually.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// A name in the lab: `"app"`, or a container's handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who(pub(crate) String);
+
+impl From<&str> for Who {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl From<String> for Who {
+    fn from(name: String) -> Self {
+        Self(name)
+    }
+}
+
+impl From<&Container> for Who {
+    fn from(container: &Container) -> Self {
+        Self(container.name().to_owned())
+    }
+}
+
+impl<I: testcontainers::Image> From<&Started<I>> for Who {
+    fn from(started: &Started<I>) -> Self {
+        Self(started.name().to_owned())
+    }
+}
+
+/// Somebody who looks; from [`Lab::from`].
+#[derive(Debug, Clone)]
+pub struct Source {
+    lab: Arc<Inner>,
+    who: Who,
+}
+
+/// From somebody to a port of somebody; from [`Source::to`].
+#[derive(Debug, Clone)]
+pub struct Path {
+    lab: Arc<Inner>,
+    who: Who,
+    host: String,
+    port: Port,
+    patience: Duration,
+    within: Option<Duration>,
+}
+
+/// A name as seen by somebody; from [`Source::name`].
+#[derive(Debug, Clone)]
+pub struct Name {
+    lab: Arc<Inner>,
+    who: Who,
+    name: String,
+    within: Option<Duration>,
+}
+
+/// What came of an attempt to connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Attempt {
+    /// TCP: the handshake was completed (by the kernel: a paused process connects too). UDP:
+    /// something came back.
+    Connected,
+    /// The connection was opened and closed at once, as docker-proxy does when nobody is behind.
+    Closed,
+    /// `ECONNREFUSED`.
+    Refused,
+    /// Silence. For UDP that may mean "delivered": the service did not answer.
+    TimedOut,
+    /// `EHOSTUNREACH`, `ENETUNREACH`.
+    Unreachable,
+    /// `EACCES`, `EPERM`.
+    NotPermitted,
+    /// The name does not exist (`NXDOMAIN`), or has no address.
+    NameUnknown,
+    /// The resolver failed (`SERVFAIL`, `REFUSED`), or did not answer.
+    NameFailed,
+    /// Something else, in words.
+    Other(String),
+}
+
+/// The kind of refusal that is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Any that is one.
+    Any,
+    /// [`Attempt::Refused`].
+    Refused,
+    /// [`Attempt::TimedOut`].
+    TimedOut,
+    /// [`Attempt::Unreachable`].
+    Unreachable,
+    /// [`Attempt::NotPermitted`].
+    NotPermitted,
+    /// [`Attempt::NameUnknown`].
+    NameUnknown,
+    /// [`Attempt::NameFailed`].
+    NameFailed,
+    /// Either of the two: a name that the engine does not know goes on to the name servers of the
+    /// machine, and what they say of it, or whether they answer at all, is theirs.
+    NoName,
+    /// [`Attempt::Closed`].
+    Closed,
+}
+
+impl Refusal {
+    fn is(self, attempt: &Attempt) -> bool {
+        match self {
+            Self::Any => *attempt != Attempt::Connected,
+            Self::Refused => *attempt == Attempt::Refused,
+            Self::TimedOut => *attempt == Attempt::TimedOut,
+            Self::Unreachable => *attempt == Attempt::Unreachable,
+            Self::NotPermitted => *attempt == Attempt::NotPermitted,
+            Self::NameUnknown => *attempt == Attempt::NameUnknown,
+            Self::NameFailed => *attempt == Attempt::NameFailed,
+            Self::NoName => matches!(attempt, Attempt::NameUnknown | Attempt::NameFailed),
+            Self::Closed => *attempt == Attempt::Closed,
+        }
+    }
+}
+
+impl Attempt {
+    pub(crate) fn of_errno(errno: Errno) -> Self {
+        match errno {
+            Errno::Refused => Self::Refused,
+            Errno::TimedOut => Self::TimedOut,
+            Errno::HostUnreachable | Errno::NetworkUnreachable | Errno::Invalid => {
+                Self::Unreachable
+            }
+            Errno::NotPermitted => Self::NotPermitted,
+            other => Self::Other(other.words().to_owned()),
+        }
+    }
+
+    pub(crate) fn of_connect(connected: &Connected) -> Self {
+        use netcheck_diagnose::probe::Then;
+        match connected {
+            Connected::Open {
+                then: Then::Closed | Then::Reset,
+                ..
+            } => Self::Closed,
+            Connected::Open { .. } => Self::Connected,
+            Connected::Failed { errno, .. } => Self::of_errno(*errno),
+        }
+    }
+
+    pub(crate) fn of_datagram(delivered: &Delivered) -> Self {
+        match delivered {
+            Delivered::Reply { .. } => Self::Connected,
+            Delivered::Neighbour { .. } | Delivered::Silent => Self::TimedOut,
+            Delivered::Failed { errno } => Self::of_errno(*errno),
+        }
+    }
+
+    /// What a name that has no address came to.
+    pub(crate) fn of_lookup(lookup: &Lookup) -> Self {
+        let failed = lookup.queries.iter().any(|query| {
+            !matches!(
+                query.outcome,
+                DnsOutcome::NxDomain | DnsOutcome::NoData | DnsOutcome::Addresses(_)
+            )
+        });
+        if failed || lookup.queries.is_empty() {
+            Self::NameFailed
+        } else {
+            Self::NameUnknown
+        }
+    }
+}
+
+/// As a person would say it: `timed out`.
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connected => "ok",
+            Self::Closed => "closed at once",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed out",
+            Self::Unreachable => "unreachable",
+            Self::NotPermitted => "not permitted",
+            Self::NameUnknown => "no such name",
+            Self::NameFailed => "name server failed",
+            Self::Other(words) => words,
+        })
+    }
+}
+
+impl Lab {
+    /// Looks from inside this container.
+    pub fn from(&self, who: impl Into<Who>) -> Source {
+        Source {
+            lab: Arc::clone(self.inner()),
+            who: who.into(),
+        }
+    }
+
+    /// Asks again and again until the answer is yes, at most for so long.
+    ///
+    /// # Panics
+    ///
+    /// In the caller's name, when it has not become so by then.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # use std::time::Duration;
+    /// # async fn test(lab: &Lab) {
+    /// lab.eventually(Duration::from_secs(5), || lab.from("app").to("db", tcp(5432)).connects())
+    ///     .await;
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn eventually<F, A>(&self, time: Duration, ask: F) -> impl Future<Output = ()> + use<F, A>
+    where
+        F: Fn() -> A,
+        A: Future<Output = Result<bool>>,
+    {
+        let place = Location::caller();
+        let lab = Arc::clone(self.inner());
+        async move {
+            let begun = Instant::now();
+            loop {
+                let said = ask().await;
+                if matches!(said, Ok(true)) {
+                    return;
+                }
+                if begun.elapsed() >= time {
+                    let why = match said {
+                        Ok(_) => "the answer was still no".to_owned(),
+                        Err(error) => error.to_string(),
+                    };
+                    panic!("{place}: not within {:.1} s: {why}", time.as_secs_f32());
+                }
+                let pause: Doing<()> = lab.job(async {
+                    tokio::time::sleep(AGAIN).await;
+                    Ok(())
+                });
+                let _ = pause.await;
+            }
+        }
+    }
+}
+
+impl Source {
+    /// To a port of somebody, by the name or address that the application uses. The name is
+    /// resolved inside, as the application's would be.
+    pub fn to(&self, host: impl Into<Who>, port: Port) -> Path {
+        Path {
+            lab: Arc::clone(&self.lab),
+            who: self.who.clone(),
+            host: host.into().0,
+            port,
+            patience: PATIENCE,
+            within: None,
+        }
+    }
+
+    /// To an address.
+    pub fn to_address(&self, at: SocketAddr) -> Path {
+        self.to(at.ip().to_string(), crate::tcp(at.port()))
+    }
+
+    /// To where a URL of a configuration points: `mysql://user:secret@mysql-db:3306/some`. Without
+    /// a port it is the scheme's usual one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`]: no host, no port and no known scheme. The message has no secrets.
+    pub fn to_url(&self, url: &str) -> Result<Path> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let place = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, place)| place);
+        let wrong = |what: &str| Error::invalid(format!("the URL of scheme `{scheme}` {what}"));
+        let (host, port) = match place.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+            Some((host, port)) => (host, port.strip_prefix(':')),
+            None => match place.rsplit_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            },
+        };
+        if host.is_empty() {
+            return Err(wrong("names no host"));
+        }
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| wrong("has a port that is none"))?,
+            None => netcheck_diagnose::reference::scheme_port(scheme)
+                .ok_or_else(|| wrong("has no port, and none is usual"))?,
+        };
+        Ok(self.to(host, crate::tcp(port)))
+    }
+
+    /// A name as it is seen from here.
+    pub fn name(&self, name: impl Into<String>) -> Name {
+        Name {
+            lab: Arc::clone(&self.lab),
+            who: self.who.clone(),
+            name: name.into(),
+            within: None,
+        }
+    }
+
+    /// What the name comes to here, in the order a program would try it; empty if to nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`], or [`Error::Invalid`] if the container cannot be looked from.
+    pub fn resolves(&self, name: impl Into<String>) -> Doing<Vec<IpAddr>> {
+        let (lab, who, name) = (Arc::clone(&self.lab), self.who.clone(), name.into());
+        self.lab
+            .job(async move { Ok(lookup(&lab, &who, &name).await?.addresses) })
+    }
+}
+
+impl Path {
+    /// How long one attempt may take; 3.5 s by default.
+    #[must_use]
+    pub fn patience(mut self, time: Duration) -> Self {
+        self.patience = time;
+        self
+    }
+
+    /// What is asserted has to become true within this time, not at once.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
+        self
+    }
+
+    /// What comes of an attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`], or [`Error::Invalid`] if the container cannot be looked from.
+    pub fn attempt(&self) -> Doing<Attempt> {
+        let path = self.clone();
+        self.lab.job(async move { path.try_once().await })
+    }
+
+    /// Whether it connects.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Path::attempt`].
+    pub fn connects(&self) -> Doing<bool> {
+        let path = self.clone();
+        self.lab
+            .job(async move { Ok(path.try_once().await? == Attempt::Connected) })
+    }
+
+    /// netcheck's diagnosis of this path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`], [`Error::Engine`].
+    pub fn diagnose(&self) -> Doing<crate::Diagnosis> {
+        let path = self.clone();
+        self.lab.job(async move {
+            crate::diagnosis::pair(&path.lab, &path.who.0, &path.host, path.port).await
+        })
+    }
+
+    /// It connects, or the test fails with the reason: the panic message holds the path, the root
+    /// cause, the proof and the fix.
+    ///
+    /// # Panics
+    ///
+    /// If it does not connect, or cannot be asked.
+    #[track_caller]
+    pub fn must_connect(self) -> Must {
+        self.must("must connect", |attempt| *attempt == Attempt::Connected)
+    }
+
+    /// It does not connect, in this way.
+    ///
+    /// # Panics
+    ///
+    /// If it connects, or fails in another way, or cannot be asked.
+    #[track_caller]
+    pub fn must_not_connect(self, refusal: Refusal) -> Must {
+        let wanted = match refusal {
+            Refusal::Any => "must not connect".to_owned(),
+            other => format!("must not connect ({other:?})"),
+        };
+        self.must(&wanted, move |attempt| refusal.is(attempt))
+    }
+
+    #[track_caller]
+    fn must(self, wanted: &str, is_so: impl Fn(&Attempt) -> bool + Send + 'static) -> Must {
+        let place = Location::caller();
+        let wanted = format!("{} -> {}:{} {wanted}", self.who.0, self.host, self.port);
+        let lab = Arc::clone(&self.lab);
+        let job = lab.job(async move {
+            let begun = Instant::now();
+            loop {
+                let attempt = self.try_once().await;
+                if attempt.as_ref().is_ok_and(&is_so) {
+                    return Ok(None);
+                }
+                if begun.elapsed() < self.within.unwrap_or_default() {
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                let said = match attempt {
+                    Ok(attempt) => attempt.to_string(),
+                    Err(error) => format!("{error:?}"),
+                };
+                let told = self.explain().await;
+                return Ok(Some(format!("{said}\n{told}")));
+            }
+        });
+        Must { place, wanted, job }
+    }
+
+    /// The diagnosis, and the faults in force, which are the likeliest cause of all.
+    async fn explain(&self) -> String {
+        let mut words = String::new();
+        for fault in &self.lab.state().faults {
+            words = words + "  fault in force: " + fault.words() + "\n";
+        }
+        match crate::diagnosis::pair(&self.lab, &self.who.0, &self.host, self.port).await {
+            Ok(diagnosis) => words + "\n" + &diagnosis.to_string(),
+            Err(error) => format!("{words}\n(no diagnosis: {error})"),
+        }
+    }
+
+    async fn try_once(&self) -> Result<Attempt> {
+        let addresses = match self.host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => {
+                let lookup = lookup(&self.lab, &self.who, &self.host).await?;
+                if lookup.addresses.is_empty() {
+                    return Ok(Attempt::of_lookup(&lookup));
+                }
+                lookup.addresses
+            }
+        };
+        let questions: Vec<Question> = addresses
+            .iter()
+            .map(|address| question(SocketAddr::new(*address, self.port.number), self.port))
+            .collect();
+        let time = self.patience + OVERHEAD;
+        let visit = ask(&self.lab, &self.who, questions, time).await?;
+        let mut first = None;
+        // As a program does: the next address when one fails.
+        for address in addresses {
+            let attempt = answer(
+                &visit,
+                SocketAddr::new(address, self.port.number),
+                self.port,
+            )?;
+            if attempt == Attempt::Connected {
+                return Ok(attempt);
+            }
+            first.get_or_insert(attempt);
+        }
+        Ok(first.unwrap_or(Attempt::NameUnknown))
+    }
+}
+
+pub(crate) fn question(to: SocketAddr, port: Port) -> Question {
+    if port.is_tcp() {
+        Question::Connect {
+            to,
+            listen_ms: LISTEN_MS,
+        }
+    } else {
+        Question::Datagram {
+            to,
+            wait_ms: DATAGRAM_MS,
+        }
+    }
+}
+
+pub(crate) fn answer(visit: &Visit, to: SocketAddr, port: Port) -> Result<Attempt> {
+    let unknown = |why: Option<&str>| {
+        Error::invalid(format!(
+            "it cannot be said whether {to} is reached: {}",
+            clean(why.unwrap_or("it was not asked"))
+        ))
+    };
+    if port.is_tcp() {
+        let fact = visit.connect(to);
+        let connected = fact.known().ok_or_else(|| unknown(fact.why_unknown()))?;
+        Ok(Attempt::of_connect(connected))
+    } else {
+        let fact = visit.datagram(to);
+        let delivered = fact.known().ok_or_else(|| unknown(fact.why_unknown()))?;
+        Ok(Attempt::of_datagram(delivered))
+    }
+}
+
+async fn lookup(lab: &Arc<Inner>, who: &Who, name: &str) -> Result<Lookup> {
+    let question = Question::Lookup {
+        name: name.to_owned(),
+    };
+    // A resolver that is silent is asked for 5 s by libc; the probe does the same.
+    let time = Duration::from_secs(6);
+    let visit = ask(lab, who, vec![question], time).await?;
+    let fact = visit.lookup(name);
+    fact.known()
+        .map(|lookup| (**lookup).clone())
+        .ok_or_else(|| {
+            let why = fact.why_unknown().unwrap_or_default();
+            Error::invalid(format!(
+                "`{name}` could not be looked up from `{}`: {}",
+                who.0,
+                clean(why)
+            ))
+        })
+}
+
+async fn ask(
+    lab: &Arc<Inner>,
+    who: &Who,
+    questions: Vec<Question>,
+    time: Duration,
+) -> Result<Visit> {
+    let id = lab.container(&who.0)?.id().to_owned();
+    let plan = [(Viewpoint::Container(id), questions)].into();
+    let seen = lab.engine.look(plan, time).await.pop();
+    match seen {
+        Some((_, Ok(visit))) => Ok(visit),
+        Some((_, Err(why))) => Err(Error::invalid(format!(
+            "`{}` cannot be looked from: {}",
+            who.0,
+            clean(&why)
+        ))),
+        None => Err(Error::invalid(format!("`{}` was not looked from", who.0))),
+    }
+}
+
+impl Name {
+    /// What is asserted has to become true within this time, not at once.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
+        self
+    }
+
+    /// It resolves to this container: to addresses of it, and to no other.
+    ///
+    /// # Panics
+    ///
+    /// If it does not, or cannot be asked.
+    #[track_caller]
+    pub fn must_be(self, container: impl Into<Who>) -> Must {
+        let container = container.into();
+        let wanted = format!(
+            "{}: the name {} must be `{}`",
+            self.who.0, self.name, container.0
+        );
+        self.must(wanted, move |lab, found| {
+            let container = container.clone();
+            Box::pin(async move {
+                let record = Arc::clone(lab.container(&container.0)?.record());
+                let inspected = crate::start::inspect(&lab, &record).await?;
+                let own: Vec<IpAddr> = inspected
+                    .network_settings
+                    .and_then(|settings| settings.networks)
+                    .unwrap_or_default()
+                    .into_values()
+                    .flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address])
+                    .filter_map(|address| address?.parse().ok())
+                    .collect();
+                Ok(!found.is_empty() && found.iter().all(|address| own.contains(address)))
+            })
+        })
+    }
+
+    /// It resolves, to whatever.
+    ///
+    /// # Panics
+    ///
+    /// If it does not, or cannot be asked.
+    #[track_caller]
+    pub fn must_resolve(self) -> Must {
+        let wanted = format!("{}: the name {} must resolve", self.who.0, self.name);
+        self.must(wanted, |_, found| {
+            Box::pin(async move { Ok(!found.is_empty()) })
+        })
+    }
+
+    /// It resolves to nothing.
+    ///
+    /// # Panics
+    ///
+    /// If it resolves, or cannot be asked.
+    #[track_caller]
+    pub fn must_not_resolve(self) -> Must {
+        let wanted = format!("{}: the name {} must not resolve", self.who.0, self.name);
+        self.must(wanted, |_, found| {
+            Box::pin(async move { Ok(found.is_empty()) })
+        })
+    }
+
+    #[track_caller]
+    fn must(
+        self,
+        wanted: String,
+        is_so: impl Fn(Arc<Inner>, Vec<IpAddr>) -> Pin<Box<dyn Future<Output = Result<bool>> + Send>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Must {
+        let place = Location::caller();
+        let lab = Arc::clone(&self.lab);
+        let job = lab.job(async move {
+            let begun = Instant::now();
+            loop {
+                let found = lookup(&self.lab, &self.who, &self.name).await;
+                let (right, said) = match found {
+                    Err(error) => (false, format!("{error:?}")),
+                    Ok(lookup) => {
+                        let said = match lookup.addresses.as_slice() {
+                            [] => format!("it has no address ({})", Attempt::of_lookup(&lookup)),
+                            some => format!(
+                                "it is {}",
+                                some.iter()
+                                    .map(ToString::to_string)
+                                    .collect::<Vec<_>>()
+                                    .join(", ")
+                            ),
+                        };
+                        (is_so(Arc::clone(&self.lab), lookup.addresses).await?, said)
+                    }
+                };
+                if right {
+                    return Ok(None);
+                }
+                if begun.elapsed() < self.within.unwrap_or_default() {
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                let mut told = format!("{said}\n");
+                for fault in &self.lab.state().faults {
+                    told = told + "  fault in force: " + fault.words() + "\n";
+                }
+                match crate::diagnosis::one(&self.lab, &self.who.0).await {
+                    Ok(diagnosis) => told = format!("{told}\n{diagnosis}"),
+                    Err(error) => told = format!("{told}\n(no diagnosis: {error})"),
+                }
+                return Ok(Some(told));
+            }
+        });
+        Must { place, wanted, job }
+    }
+}
+
+/// An assertion under way: `await` it, or [`wait`](Must::wait) for it. Unlike other futures of
+/// this crate it panics when the answer is no.
+#[must_use = "an assertion asserts nothing until it is awaited"]
+#[derive(Debug)]
+pub struct Must {
+    place: &'static Location<'static>,
+    wanted: String,
+    job: Doing<Option<String>>,
+}
+
+impl Must {
+    /// Blocks this thread until it is answered: the blocking twin of `.await`.
+    ///
+    /// # Panics
+    ///
+    /// Like `.await`.
+    pub fn wait(self) {
+        crate::wait(self);
+    }
+}
+
+impl Future for Must {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match Pin::new(&mut self.job).poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(None)) => Poll::Ready(()),
+            Poll::Ready(Ok(Some(told))) => panic!("{}: {}: {told}", self.place, self.wanted),
+            Poll::Ready(Err(error)) => panic!("{}: {}: {error:?}", self.place, self.wanted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_refusal_is_none_that_connects() {
+        let all = [
+            (Attempt::Closed, Refusal::Closed),
+            (Attempt::Refused, Refusal::Refused),
+            (Attempt::TimedOut, Refusal::TimedOut),
+            (Attempt::Unreachable, Refusal::Unreachable),
+            (Attempt::NotPermitted, Refusal::NotPermitted),
+            (Attempt::NameUnknown, Refusal::NameUnknown),
+            (Attempt::NameFailed, Refusal::NameFailed),
+        ];
+        for (attempt, refusal) in &all {
+            assert!(
+                refusal.is(attempt) && Refusal::Any.is(attempt),
+                "{attempt:?}"
+            );
+            assert!(!refusal.is(&Attempt::Connected), "{refusal:?}");
+            let others = all.iter().filter(|(other, _)| other != attempt);
+            assert!(
+                others.into_iter().all(|(other, _)| !refusal.is(other)),
+                "{refusal:?}"
+            );
+        }
+        assert!(!Refusal::Any.is(&Attempt::Connected));
+        assert!(
+            Refusal::NoName.is(&Attempt::NameUnknown) && Refusal::NoName.is(&Attempt::NameFailed)
+        );
+        assert!(!Refusal::NoName.is(&Attempt::Refused));
+    }
+}

@@ -1,0 +1,815 @@
+//! Containers: how they are to be ([`Builder`]), and the handle of one that is there
+//! ([`Container`]). Making them is in `start`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, ImageConfig, PortBinding,
+};
+use netcheck_diagnose::clean::clean;
+
+use crate::doing::Doing;
+use crate::error::{Error, Result};
+use crate::lab::Inner;
+use crate::network::{Endpoint, Network};
+use crate::start;
+use crate::target::Port;
+
+/// How long a container may take to be ready, unless the builder says otherwise: what
+/// testcontainers gives it.
+pub(crate) const STARTUP: Duration = Duration::from_secs(60);
+
+/// How a container is to be; begun by [`Lab::node`](crate::Lab::node) (with `S` = [`Node`]) or
+/// [`Lab::container`](crate::Lab::container) (with `S` = [`Image<I>`](Image)).
+#[must_use = "a builder does nothing until `start` or `create` is called and awaited"]
+pub struct Builder<S> {
+    pub(crate) lab: Arc<Inner>,
+    pub(crate) plan: Plan,
+    pub(crate) source: S,
+}
+
+/// Adjusts the request to the engine just before it is sent.
+pub(crate) type Adjust = Box<dyn FnOnce(&mut ContainerCreateBody) + Send>;
+
+/// What does not depend on where the container comes from.
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) mode: Option<String>,
+    pub(crate) after: Vec<String>,
+    pub(crate) ready: Vec<Port>,
+    pub(crate) declared: Vec<Port>,
+    pub(crate) env: BTreeMap<String, String>,
+    /// Container port, address of the host (none for every one) and port of the host (0 for a free
+    /// one).
+    pub(crate) publish: Vec<(Port, Option<IpAddr>, u16)>,
+    pub(crate) exposed: Vec<Port>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) files: Vec<(String, Vec<u8>, u32)>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) real_name: Option<String>,
+    pub(crate) timeout: Duration,
+    pub(crate) adjust: Vec<Adjust>,
+    /// The first thing that was wrong with what the builder was given.
+    pub(crate) wrong: Option<Error>,
+}
+
+impl<S> Builder<S> {
+    pub(crate) fn new(lab: Arc<Inner>, name: String, source: S) -> Self {
+        Self {
+            lab,
+            plan: Plan {
+                name,
+                endpoints: Vec::new(),
+                mode: None,
+                after: Vec::new(),
+                ready: Vec::new(),
+                declared: Vec::new(),
+                env: BTreeMap::new(),
+                publish: Vec::new(),
+                exposed: Vec::new(),
+                hosts: Vec::new(),
+                files: Vec::new(),
+                labels: BTreeMap::new(),
+                real_name: None,
+                timeout: STARTUP,
+                adjust: Vec::new(),
+                wrong: None,
+            },
+            source,
+        }
+    }
+
+    /// On this network, from before its first process runs; once for each network. Its name in the
+    /// lab is an alias there. `net.alias("db.internal").host(10)` says more than `&net`.
+    pub fn on(mut self, endpoint: impl Into<Endpoint>) -> Self {
+        self.plan.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// On the engine's default `bridge` network, which has no DNS of its own. This is also where a
+    /// container is that was put nowhere.
+    pub fn on_default_bridge(self) -> Self {
+        self.mode("bridge")
+    }
+
+    /// In the host's network namespace (`--network host`).
+    pub fn on_host_network(self) -> Self {
+        self.mode("host")
+    }
+
+    /// On no network (`--network none`).
+    pub fn on_no_network(self) -> Self {
+        self.mode("none")
+    }
+
+    /// In the network namespace of another container (`--network container:…`).
+    pub fn in_network_of(self, other: &impl ContainerRef) -> Self {
+        let mode = format!("container:{}", other.container_id());
+        self.mode(&mode)
+    }
+
+    fn mode(mut self, mode: &str) -> Self {
+        self.plan.mode = Some(mode.into());
+        self
+    }
+
+    /// Starts only when the container that the test calls so is ready. It may be begun later, or
+    /// at the same time in another future.
+    pub fn after(mut self, name: impl Into<String>) -> Self {
+        self.plan.after.push(name.into());
+        self
+    }
+
+    /// Is ready only when this port takes connections from the network (not just on loopback), in
+    /// addition to the wait conditions of an image. UDP: when somebody listens there.
+    pub fn ready(mut self, port: Port) -> Self {
+        self.plan.ready.push(port);
+        self.expects(port)
+    }
+
+    /// Takes part in [`Lab::matrix`](crate::Lab::matrix) with this port. Ports of services of
+    /// built-in nodes, ports that are published or waited for do so anyway.
+    pub fn expects(mut self, port: Port) -> Self {
+        if !self.plan.declared.contains(&port) {
+            self.plan.declared.push(port);
+        }
+        self
+    }
+
+    /// Names the port in the container's metadata, as `--expose` does; nothing is published.
+    pub fn expose(mut self, port: Port) -> Self {
+        self.plan.exposed.push(port);
+        self.expects(port)
+    }
+
+    /// Publishes the port on a free port of the host (see [`Container::endpoint`]).
+    pub fn publish(self, port: Port) -> Self {
+        self.publishes(port, None, 0)
+    }
+
+    /// Publishes the port as this one of the host, on every address: `-p 8080:80`.
+    pub fn publish_as(self, port: Port, host_port: u16) -> Self {
+        self.publishes(port, None, host_port)
+    }
+
+    /// Publishes the port at this address and port of the host; `0.0.0.0` means every IPv4
+    /// address, port 0 a free one.
+    pub fn publish_at(self, port: Port, host: impl Into<SocketAddr>) -> Self {
+        let host = host.into();
+        self.publishes(port, Some(host.ip()), host.port())
+    }
+
+    fn publishes(mut self, port: Port, address: Option<IpAddr>, host_port: u16) -> Self {
+        self.plan.publish.push((port, address, host_port));
+        self.expects(port)
+    }
+
+    /// An environment variable.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.plan.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// A label, beside the kit's own.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.plan.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// One more line of /etc/hosts: `name` is `address`, which may be `host-gateway`.
+    pub fn add_host(mut self, name: &str, address: &str) -> Self {
+        self.plan.hosts.push(format!("{name}:{address}"));
+        self
+    }
+
+    /// `host.docker.internal` is the host, as it is on Docker Desktop anyway. A listener of the
+    /// test on 0.0.0.0 is reached by it; for one on 127.0.0.1 see
+    /// [`Lab::expose`](crate::Lab::expose).
+    pub fn host_access(self) -> Self {
+        self.add_host("host.docker.internal", "host-gateway")
+    }
+
+    /// A file in it, there before its first process runs; missing folders are made. The mode is
+    /// 0644.
+    pub fn file(self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        self.file_with_mode(path, content, 0o644)
+    }
+
+    /// The same with a mode of its own, e.g. `0o755` for a script.
+    pub fn file_with_mode(
+        mut self,
+        path: impl Into<String>,
+        content: impl Into<Vec<u8>>,
+        mode: u32,
+    ) -> Self {
+        let (path, content) = (path.into(), content.into());
+        if path.trim_matches('/').is_empty() || path.split('/').any(|part| part == "..") {
+            self.is_wrong(Error::invalid(format!("`{path}` is no path of a file")));
+        } else {
+            self.plan.files.push((path, content, mode));
+        }
+        self
+    }
+
+    /// How long it may take to be ready; 60 s by default.
+    pub fn startup_timeout(mut self, time: Duration) -> Self {
+        self.plan.timeout = time;
+        self
+    }
+
+    /// The name that the engine shows, for tests about names. By default the name in the lab and
+    /// the lab's id; whatever it is, it has to be unique on the engine.
+    pub fn real_name(mut self, name: impl Into<String>) -> Self {
+        self.plan.real_name = Some(name.into());
+        self
+    }
+
+    /// Adjusts the request to the engine, for all that has no method here. Several adjust it one
+    /// after the other.
+    pub fn configure(
+        mut self,
+        adjust: impl FnOnce(&mut ContainerCreateBody) + Send + 'static,
+    ) -> Self {
+        self.plan.adjust.push(Box::new(adjust));
+        self
+    }
+
+    /// The same for its `HostConfig` (sysctls, DNS servers, restart policy, mounts, …).
+    pub fn host_config(self, adjust: impl FnOnce(&mut HostConfig) + Send + 'static) -> Self {
+        self.configure(move |body| adjust(body.host_config.get_or_insert_default()))
+    }
+
+    /// Servers, search domains and options of its resolver are the given ones.
+    pub fn dns(self, servers: &[IpAddr]) -> Self {
+        let servers = servers.iter().map(ToString::to_string).collect();
+        self.host_config(move |host| host.dns = Some(servers))
+    }
+
+    fn is_wrong(&mut self, error: Error) {
+        self.plan.wrong.get_or_insert(error);
+    }
+}
+
+impl Plan {
+    /// What is the same for every container, into the request.
+    pub(crate) fn write(&mut self, lab: &Inner, body: &mut ContainerCreateBody) -> Result<()> {
+        if let Some(error) = self.wrong.take() {
+            return Err(error);
+        }
+        let labels = body.labels.get_or_insert_default();
+        labels.extend(std::mem::take(&mut self.labels));
+        labels.extend(lab.labels(&self.name));
+        let env = body.env.get_or_insert_default();
+        env.extend(
+            self.env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
+        let exposed = body.exposed_ports.get_or_insert_default();
+        let published = self.publish.iter().map(|(port, ..)| port);
+        for port in published.chain(&self.exposed) {
+            if !exposed.contains(&port.to_string()) {
+                exposed.push(port.to_string());
+            }
+        }
+        let host = body.host_config.get_or_insert_default();
+        host.extra_hosts
+            .get_or_insert_default()
+            .append(&mut self.hosts);
+        let bindings = host.port_bindings.get_or_insert_default();
+        for (port, address, host_port) in &self.publish {
+            let binding = PortBinding {
+                host_ip: address.map(|address| address.to_string()),
+                host_port: Some(match host_port {
+                    0 => String::new(),
+                    port => port.to_string(),
+                }),
+            };
+            bindings
+                .entry(port.to_string())
+                .or_default()
+                .get_or_insert_default()
+                .push(binding);
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a container for good.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) name: String,
+    pub(crate) real_name: String,
+    pub(crate) id: String,
+    pub(crate) declared: Vec<Port>,
+    pub(crate) ready: AtomicBool,
+}
+
+impl Record {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+}
+
+/// A container of a lab. Cloning it makes another handle to the same container.
+#[derive(Clone)]
+pub struct Container {
+    lab: Arc<Inner>,
+    record: Arc<Record>,
+}
+
+/// Something that stands for a container: a [`Container`], a [`Started`], or testcontainers' own
+/// `ContainerAsync`.
+pub trait ContainerRef {
+    /// The engine's id, or a name that is unique on the engine.
+    fn container_id(&self) -> &str;
+
+    /// The name the test gave it, if it is a container of a lab.
+    fn lab_name(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl ContainerRef for Container {
+    fn container_id(&self) -> &str {
+        self.id()
+    }
+
+    fn lab_name(&self) -> Option<&str> {
+        Some(self.name())
+    }
+}
+
+impl<I: testcontainers::Image> ContainerRef for Started<I> {
+    fn container_id(&self) -> &str {
+        self.container.id()
+    }
+
+    fn lab_name(&self) -> Option<&str> {
+        Some(self.container.name())
+    }
+}
+
+impl<I: testcontainers::Image> ContainerRef for testcontainers::ContainerAsync<I> {
+    fn container_id(&self) -> &str {
+        self.id()
+    }
+}
+
+impl<C: ContainerRef> ContainerRef for &C {
+    fn container_id(&self) -> &str {
+        (**self).container_id()
+    }
+
+    fn lab_name(&self) -> Option<&str> {
+        (**self).lab_name()
+    }
+}
+
+/// What a command in a container came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit code.
+    pub code: i64,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Container {
+    pub(crate) fn new(lab: Arc<Inner>, record: Arc<Record>) -> Self {
+        Self { lab, record }
+    }
+
+    /// The name the test gave it.
+    pub fn name(&self) -> &str {
+        &self.record.name
+    }
+
+    /// The name the engine shows.
+    pub fn real_name(&self) -> &str {
+        &self.record.real_name
+    }
+
+    /// The engine's id.
+    pub fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// What the engine says of it now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`]: somebody removed it.
+    pub fn inspect(&self) -> Doing<ContainerInspectResponse> {
+        let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
+        self.lab
+            .job(async move { start::inspect(&lab, &record).await })
+    }
+
+    /// Its address on this network; IPv4 if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`]: it is not on that network, or not running.
+    pub fn address(&self, network: &Network) -> Doing<IpAddr> {
+        let found = self.addresses(network);
+        let (name, network) = (self.name().to_owned(), network.name().to_owned());
+        Doing::new(async move {
+            found.await?.into_iter().next().ok_or_else(|| {
+                Error::invalid(format!(
+                    "`{name}` has no address on the network `{network}`"
+                ))
+            })
+        })
+    }
+
+    /// Its addresses on this network, IPv4 first; none if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`]: somebody removed it.
+    pub fn addresses(&self, network: &Network) -> Doing<Vec<IpAddr>> {
+        let inspected = self.inspect();
+        let network = network.id().to_owned();
+        Doing::new(async move {
+            let settings = inspected.await?.network_settings.and_then(|s| s.networks);
+            Ok(settings
+                .unwrap_or_default()
+                .into_values()
+                .filter(|endpoint| endpoint.network_id.as_deref() == Some(&*network))
+                .flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address])
+                .filter_map(|address| address?.parse().ok())
+                .collect())
+        })
+    }
+
+    /// Where the test process reaches a published port.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`]: the port is not published, or the container does not run.
+    pub fn endpoint(&self, port: Port) -> Doing<SocketAddr> {
+        let inspected = self.inspect();
+        let (name, host) = (
+            self.name().to_owned(),
+            self.lab.engine.client.host().to_owned(),
+        );
+        Doing::new(async move {
+            let ports = inspected.await?.network_settings.and_then(|s| s.ports);
+            let bindings = ports
+                .unwrap_or_default()
+                .remove(&port.to_string())
+                .flatten();
+            bindings
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|binding| start::reachable(&binding, &host))
+                .min_by_key(SocketAddr::is_ipv6)
+                .ok_or_else(|| {
+                    Error::invalid(format!("`{name}` does not publish {port}, or does not run"))
+                })
+        })
+    }
+
+    /// The last lines of its output, standard output and standard error together, without control
+    /// characters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`]: somebody removed it.
+    pub fn logs(&self, lines: usize) -> Doing<String> {
+        let (lab, id) = (Arc::clone(&self.lab), self.id().to_owned());
+        self.lab.job(async move {
+            let logs = start::logs(&lab, &id, lines).await?;
+            Ok(logs.lines().map(|line| clean(line) + "\n").collect())
+        })
+    }
+
+    /// Runs a command in it, to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`]: it does not run, or there is no such program (some engines tell that by exit
+    /// code 126 or 127 instead).
+    pub fn exec<W: Into<String>>(&self, words: impl IntoIterator<Item = W>) -> Doing<Output> {
+        let words: Vec<String> = words.into_iter().map(Into::into).collect();
+        let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
+        self.lab
+            .job(async move { start::exec(&lab, &record, words).await })
+    }
+
+    /// Stops it: SIGTERM, and after `grace` SIGKILL.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`].
+    pub fn stop(&self, grace: Duration) -> Doing<()> {
+        let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
+        self.lab
+            .job(async move { start::stop(&lab, &record, grace).await })
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`]: it does not run.
+    pub fn kill(&self) -> Doing<()> {
+        let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
+        self.lab
+            .job(async move { start::kill(&lab, &record).await })
+    }
+
+    /// Starts it (again); returns when the engine has started it, whether or not it is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`].
+    pub fn start(&self) -> Doing<()> {
+        let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
+        self.lab
+            .job(async move { start::start_again(&lab, &record).await })
+    }
+
+    /// Waits until this port takes connections from the network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`], with the end of its output.
+    pub fn wait_for(&self, port: Port, time: Duration) -> Doing<()> {
+        let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
+        self.lab
+            .job(async move { start::wait_for_port(&lab, &record, port, time).await })
+    }
+
+    /// Writes a file into it while it is there, running or not; missing folders are made. The mode
+    /// is 0644.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`]: its root is read-only, or somebody removed it.
+    pub fn put_file(&self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Doing<()> {
+        let file = (path.into(), content.into(), 0o644);
+        let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
+        self.lab
+            .job(async move { start::upload(&lab, &record, vec![file]).await })
+    }
+
+    /// Removes it now instead of at the end of the lab.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`].
+    pub fn remove(self) -> Doing<()> {
+        let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
+        self.lab
+            .job(async move { start::remove(&lab, &record).await })
+    }
+
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    pub(crate) fn declared(&self) -> &[Port] {
+        &self.record.declared
+    }
+}
+
+impl fmt::Debug for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.record.fmt(f)
+    }
+}
+
+/// A container that was started from a testcontainers request: a [`Container`] that also is the
+/// genuine `ContainerAsync`.
+pub struct Started<I: testcontainers::Image> {
+    container: Container,
+    genuine: testcontainers::ContainerAsync<I>,
+}
+
+impl<I: testcontainers::Image> Started<I> {
+    pub(crate) fn new(container: Container, genuine: testcontainers::ContainerAsync<I>) -> Self {
+        Self { container, genuine }
+    }
+
+    /// Testcontainers' own handle. Dropping it removes nothing: the lab does.
+    pub fn testcontainers(&self) -> &testcontainers::ContainerAsync<I> {
+        &self.genuine
+    }
+
+    /// The handle without its type.
+    pub fn container(&self) -> &Container {
+        &self.container
+    }
+}
+
+impl<I: testcontainers::Image> std::ops::Deref for Started<I> {
+    type Target = Container;
+
+    fn deref(&self) -> &Container {
+        &self.container
+    }
+}
+
+impl<I: testcontainers::Image> fmt::Debug for Started<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.container.fmt(f)
+    }
+}
+
+/// A container of an image of yours: wait strategies, environment, mounts, … come from the
+/// testcontainers request.
+pub struct Image<I: testcontainers::Image> {
+    pub(crate) request: testcontainers::ContainerRequest<I>,
+}
+
+impl<I: testcontainers::Image> Image<I> {
+    pub(crate) fn new(request: testcontainers::ContainerRequest<I>) -> Self {
+        Self { request }
+    }
+}
+
+/// A built-in node: a static program of 1.2 MB that serves what it is told to, and is silent
+/// otherwise. Without any service it waits to be looked from.
+#[derive(Debug, Default)]
+pub struct Node {
+    pub(crate) words: Vec<Word>,
+    /// What its image says beside its program.
+    pub(crate) image: Option<ImageConfig>,
+}
+
+/// One word of the node's command line.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// `service=ADDRESS:PORT`, the address of every family the container has.
+    Everywhere(&'static str, u16),
+    /// To the letter.
+    Plain(String),
+}
+
+/// Where a node's service listens: a port (on every address), or an address with a port
+/// (`([127, 0, 0, 1], 80)`, a `SocketAddr`).
+#[derive(Debug, Clone, Copy)]
+pub enum At {
+    /// On every address of the container.
+    Port(u16),
+    /// On this address only.
+    Address(SocketAddr),
+}
+
+impl From<u16> for At {
+    fn from(port: u16) -> Self {
+        Self::Port(port)
+    }
+}
+
+impl<T: Into<IpAddr>> From<(T, u16)> for At {
+    fn from((address, port): (T, u16)) -> Self {
+        Self::Address(SocketAddr::new(address.into(), port))
+    }
+}
+
+impl From<SocketAddr> for At {
+    fn from(at: SocketAddr) -> Self {
+        Self::Address(at)
+    }
+}
+
+impl Builder<Node> {
+    /// TCP that sends back what it gets.
+    pub fn tcp(self, at: impl Into<At>) -> Self {
+        self.serves("tcp", at.into(), crate::tcp)
+    }
+
+    /// UDP that sends back what it gets.
+    pub fn udp(self, at: impl Into<At>) -> Self {
+        self.serves("udp", at.into(), crate::udp)
+    }
+
+    /// HTTP that answers any request with status 200 and the caller's address.
+    pub fn http(self, at: impl Into<At>) -> Self {
+        self.serves("http", at.into(), crate::tcp)
+    }
+
+    /// TCP that speaks first, as MySQL, SSH and SMTP do, and then sends back what it gets.
+    pub fn banner(self, at: impl Into<At>) -> Self {
+        self.serves("banner", at.into(), crate::tcp)
+    }
+
+    /// TCP that listens and never accepts; four connections fill its queue.
+    pub fn hang(self, at: impl Into<At>) -> Self {
+        self.serves("hang", at.into(), crate::tcp)
+    }
+
+    /// TCP that accepts and closes at once.
+    pub fn close(self, at: impl Into<At>) -> Self {
+        self.serves("close", at.into(), crate::tcp)
+    }
+
+    /// TCP on IPv6 only.
+    pub fn v6only(self, port: u16) -> Self {
+        self.word(format!("v6only=[::]:{port}"))
+            .expects(crate::tcp(port))
+    }
+
+    /// Waits so long before what follows.
+    pub fn delay(self, time: Duration) -> Self {
+        self.word(format!("after={}ms", time.as_millis()))
+    }
+
+    /// Exits with code 0 after so long, while the rest goes on.
+    pub fn exit_after(self, time: Duration) -> Self {
+        self.word(format!("exit-after={}ms", time.as_millis()))
+    }
+
+    /// Exits with this code.
+    pub fn exit(self, code: u8) -> Self {
+        self.word(format!("exit={code}"))
+    }
+
+    /// Any word of the node's language (see [`node`](crate::node)).
+    pub fn word(mut self, word: impl Into<String>) -> Self {
+        self.source.words.push(Word::Plain(word.into()));
+        self
+    }
+
+    /// Of an image that says this itself, as a Dockerfile would: `EXPOSE`, `HEALTHCHECK`, `ENV`, ….
+    /// (What [`Builder::configure`] sets is the container's own.)
+    ///
+    /// The image is made at once and without a registry. Like the plain one it stays on the engine
+    /// for whoever needs the same again, with the label [`LABEL_IMAGE`](crate::LABEL_IMAGE).
+    ///
+    /// ```no_run
+    /// # fn test(lab: &netcheck_testkit::Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("db")
+    ///     .image(|image| image.exposed_ports = Some(vec!["3306/tcp".into()]))
+    ///     .banner(3306)
+    ///     .start()
+    ///     .wait()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn image(mut self, adjust: impl FnOnce(&mut ImageConfig)) -> Self {
+        adjust(self.source.image.get_or_insert_default());
+        self
+    }
+
+    fn serves(mut self, service: &'static str, at: At, port: fn(u16) -> Port) -> Self {
+        let (word, number) = match at {
+            At::Port(number) => (Word::Everywhere(service, number), number),
+            At::Address(at) => (Word::Plain(format!("{service}={at}")), at.port()),
+        };
+        if number == 0 {
+            self.is_wrong(Error::invalid(format!(
+                "`{}`: port 0 serves nobody",
+                self.plan.name
+            )));
+        }
+        self.source.words.push(word);
+        self.expects(port(number))
+    }
+
+    /// Starts it; returns when it is ready: its services answer, unless a word delays them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`], [`Error::Api`] (e.g. a host port that is taken), [`Error::NotReady`].
+    /// A container whose start failed is removed at once.
+    pub fn start(self) -> Doing<Container> {
+        let (lab, inner) = (Arc::clone(&self.lab), Arc::clone(&self.lab));
+        lab.job(async move { start::node(inner, self.plan, self.source, true).await })
+    }
+
+    /// Creates it without starting it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::start`].
+    pub fn create(self) -> Doing<Container> {
+        let (lab, inner) = (Arc::clone(&self.lab), Arc::clone(&self.lab));
+        lab.job(async move { start::node(inner, self.plan, self.source, false).await })
+    }
+}
+
+impl<I: testcontainers::Image + Send + Sync + 'static> Builder<Image<I>> {
+    /// Starts it and waits as its image says, and for the ports of [`Builder::ready`].
+    ///
+    /// # Errors
+    ///
+    /// As for built-in nodes, and [`Error::Testcontainers`]. [`Error::Unsupported`]: the request
+    /// copies files (`with_copy_to`), which only testcontainers itself can; use [`Builder::file`].
+    /// A container whose start failed is removed at once.
+    pub fn start(self) -> Doing<Started<I>> {
+        let (lab, inner) = (Arc::clone(&self.lab), Arc::clone(&self.lab));
+        lab.job(async move { crate::adopt::start(inner, self.plan, self.source).await })
+    }
+}

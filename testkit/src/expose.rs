@@ -1,0 +1,89 @@
+//! Listeners of the test process, for containers: `host.docker.internal` leads to the engine's
+//! host, where a listener on loopback is out of reach. So the kit listens in its place.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bollard::query_parameters::InspectNetworkOptions;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::doing::Doing;
+use crate::error::{Error, Result};
+use crate::lab::{Inner, Lab};
+
+impl Lab {
+    /// Lets containers with [`host_access`](crate::Builder::host_access) reach a TCP listener of
+    /// the test process: at `host.docker.internal` and the port that is returned (the same one if
+    /// it is free there). Nobody but the engine's host and its containers can reach it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`]: the engine is not on this machine, or not in this network namespace.
+    pub fn expose(&self, listener: impl Into<SocketAddr>) -> Doing<u16> {
+        let lab = Arc::clone(self.inner());
+        let to = listener.into();
+        self.inner().job(async move { expose(&lab, to).await })
+    }
+}
+
+async fn expose(lab: &Arc<Inner>, to: SocketAddr) -> Result<u16> {
+    let unsupported = |why: String| Error::Unsupported {
+        needs: "an engine in the test's own network".into(),
+        why,
+    };
+    if !lab.engine.client.host().starts_with("unix://") {
+        return Err(unsupported(format!(
+            "the engine is reached by {}, so it may be elsewhere",
+            lab.engine.client.host()
+        )));
+    }
+    let gateway = host_gateway(lab).await?;
+    let reached = to.ip().is_unspecified() || to.ip() == gateway;
+    if reached {
+        return Ok(to.port());
+    }
+    let bind = |port: u16| TcpListener::bind(SocketAddr::new(gateway, port));
+    let listener = match bind(to.port()).await {
+        Ok(listener) => listener,
+        Err(_) => bind(0).await.map_err(|error| {
+            unsupported(format!(
+                "cannot listen at {gateway}, the engine's gateway: {error}"
+            ))
+        })?,
+    };
+    let port = listener
+        .local_addr()
+        .map_err(|e| unsupported(e.to_string()))?
+        .port();
+    lab.in_background(async move {
+        while let Ok((mut from_container, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                // A listener that is gone looks like one: the connection is closed.
+                if let Ok(mut to_test) = TcpStream::connect(to).await {
+                    let _ = copy_bidirectional(&mut from_container, &mut to_test).await;
+                }
+            });
+        }
+    })?;
+    Ok(port)
+}
+
+/// What `host-gateway` stands for: the gateway of the default bridge, unless the daemon was told
+/// otherwise (dockerd --host-gateway-ip).
+async fn host_gateway(lab: &Inner) -> Result<IpAddr> {
+    let bridge = lab
+        .engine
+        .docker()
+        .inspect_network("bridge", None::<InspectNetworkOptions>)
+        .await
+        .map_err(|e| Error::api("inspecting the default bridge", &e))?;
+    let config = bridge.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    config
+        .into_iter()
+        .find_map(|config| config.gateway?.parse().ok())
+        .ok_or_else(|| Error::Unsupported {
+            needs: "a gateway".into(),
+            why: "the default bridge has none".into(),
+        })
+}

@@ -1,0 +1,516 @@
+//! The lab: the scope of one test. It holds what was made in it, and removes all of it at its end,
+//! whichever end that is. It must never panic or abort while it is dropped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::container::{Builder, Container, Image, Node, Record};
+use crate::doing::Doing;
+use crate::driver;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::fault;
+use crate::keep::Keep;
+use crate::network::{self, Network, NetworkBuilder};
+use crate::owner::{self, LABEL_LAB};
+use crate::removal::{self, Which};
+
+/// How long a lab may take to be removed before `Drop` gives up waiting (the reaper goes on).
+const END: Duration = Duration::from_secs(60);
+
+/// How long the look at what a failed test had may take: the removal is more important.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// The scope of one test: networks, containers and faults that are gone when it ends.
+///
+/// It ends with [`Lab::end`], or when it is dropped, in whatever way that comes about. Names that
+/// the test gives are valid inside the lab only; the engine sees unique ones, so any number of labs
+/// may have a `mysql-db` at the same time.
+///
+/// All futures of this crate run on any executor; the work is done on a thread of the kit's own.
+///
+/// ```no_run
+/// use netcheck_testkit::{Lab, tcp};
+///
+/// # async fn test() -> netcheck_testkit::Result<()> {
+/// let lab = Lab::start().await?;
+/// let back = lab.network("back").create().await?;
+/// lab.node("mysql-db").on(&back).banner(3306).start().await?;
+/// lab.node("app").on(&back).start().await?;
+/// lab.from("app").to("mysql-db", tcp(3306)).must_connect().await;
+/// lab.end().await
+/// # }
+/// ```
+pub struct Lab {
+    inner: Arc<Inner>,
+}
+
+/// What the handles of a lab share.
+pub(crate) struct Inner {
+    pub(crate) id: String,
+    pub(crate) test: String,
+    pub(crate) engine: Arc<Engine>,
+    keep: Keep,
+    failed: AtomicBool,
+    state: Mutex<State>,
+    /// Tells those who wait for a container that there is a new one.
+    pub(crate) changed: watch::Sender<u64>,
+    jobs: Mutex<Vec<AbortHandle>>,
+    /// How many calls that make something are under way.
+    making: watch::Sender<usize>,
+}
+
+/// What is there.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) ended: bool,
+    pub(crate) networks: BTreeMap<String, Arc<network::Record>>,
+    pub(crate) containers: BTreeMap<String, Arc<Record>>,
+    pub(crate) faults: Vec<Arc<fault::Record>>,
+    /// Endpoints that were taken away, by container and network id.
+    pub(crate) parked: HashMap<(String, String), bollard::models::EndpointSettings>,
+    /// Containers whose start failed, and why; for those who wait for them.
+    pub(crate) failed: BTreeMap<String, String>,
+}
+
+/// How a lab is to be; see [`Lab::builder`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until `start` is called and awaited"]
+pub struct LabBuilder {
+    host: Option<String>,
+    test: Option<String>,
+    keep: Option<Keep>,
+}
+
+impl LabBuilder {
+    /// The engine, as `DOCKER_HOST` spells it (`unix:///PATH`, `tcp://HOST:PORT`). By default the
+    /// one that testcontainers uses.
+    pub fn engine(mut self, host: impl Into<String>) -> Self {
+        self.host = Some(host.into());
+        self
+    }
+
+    /// The test's name, for labels and messages. By default the name of the thread, which is what
+    /// Rust's test harness makes of it.
+    pub fn test_name(mut self, name: impl Into<String>) -> Self {
+        self.test = Some(name.into());
+        self
+    }
+
+    /// Whether to keep the lab at its end, instead of what `NETCHECK_TESTKIT_KEEP` says.
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = Some(keep);
+        self
+    }
+
+    /// Starts it: connects to the engine (once per process, about 10 ms) and makes nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Engine`]: no engine answers, or it is none for Linux containers.
+    pub fn start(self) -> Doing<Lab> {
+        let test = self.test.unwrap_or_else(|| {
+            let thread = std::thread::current();
+            thread.name().unwrap_or("unnamed").to_owned()
+        });
+        let keep = self.keep.unwrap_or_else(Keep::from_environment);
+        let job = driver::spawn(Engine::connect(self.host));
+        Doing::new(async move {
+            let engine = job?.done().await.ok_or(Error::Ended)??;
+            let id = owner::unique();
+            engine.reaper.lab_begins(&id);
+            Ok(Lab {
+                inner: Arc::new(Inner {
+                    id,
+                    test,
+                    engine,
+                    keep,
+                    failed: AtomicBool::new(false),
+                    state: Mutex::default(),
+                    changed: watch::Sender::new(0),
+                    jobs: Mutex::default(),
+                    making: watch::Sender::new(0),
+                }),
+            })
+        })
+    }
+}
+
+impl Lab {
+    /// A lab with everything as usual.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Engine`]: no engine answers, or it is none for Linux containers.
+    pub fn start() -> Doing<Self> {
+        Self::builder().start()
+    }
+
+    /// A lab to be adjusted first.
+    pub fn builder() -> LabBuilder {
+        LabBuilder::default()
+    }
+
+    /// Begins a network; `name` is valid in this lab.
+    pub fn network(&self, name: impl Into<String>) -> NetworkBuilder {
+        NetworkBuilder::new(Arc::clone(&self.inner), name.into())
+    }
+
+    /// Begins a built-in node: a tiny server or a silent client that needs no image of yours and
+    /// no registry. `name` is its name and its alias on each of its networks.
+    pub fn node(&self, name: impl Into<String>) -> Builder<Node> {
+        Builder::new(Arc::clone(&self.inner), name.into(), Node::default())
+    }
+
+    /// The tag of the built-in nodes' image, which the engine then has: for whatever names its image
+    /// itself (a Compose file, a plain testcontainers request) where there is no registry. Its
+    /// command line is what [`node`](crate::node) says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`]: the engine runs another architecture. [`Error::Engine`].
+    pub fn node_image(&self) -> Doing<String> {
+        let engine = Arc::clone(&self.inner.engine);
+        self.inner.job(async move { engine.node_image().await })
+    }
+
+    /// Begins a container of an image, given as a testcontainers image or request.
+    pub fn container<I: testcontainers::Image>(
+        &self,
+        name: impl Into<String>,
+        request: impl Into<testcontainers::ContainerRequest<I>>,
+    ) -> Builder<Image<I>> {
+        let source = Image::new(request.into());
+        Builder::new(Arc::clone(&self.inner), name.into(), source)
+    }
+
+    /// The container that was given this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`].
+    pub fn get(&self, name: &str) -> Result<Container> {
+        self.inner.container(name)
+    }
+
+    /// All containers, by name.
+    pub fn containers(&self) -> Vec<Container> {
+        let records: Vec<_> = self.inner.state().containers.values().cloned().collect();
+        records
+            .into_iter()
+            .map(|record| Container::new(Arc::clone(&self.inner), record))
+            .collect()
+    }
+
+    /// The network that was given this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`].
+    pub fn get_network(&self, name: &str) -> Result<Network> {
+        let record = self.inner.network(name)?;
+        Ok(Network::new(Arc::clone(&self.inner), record))
+    }
+
+    /// The lab's id, as in the label `io.netcheck.testkit.lab` of everything in it.
+    pub fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// The name that the engine shows for something that the test calls `name`.
+    pub fn real_name(&self, name: &str) -> String {
+        self.inner.real_name(name)
+    }
+
+    /// The connection to the engine, for what the kit does not do. What is made with it belongs to
+    /// the lab, and is removed with it, if it carries [`Lab::labels`].
+    pub fn docker(&self) -> &bollard::Docker {
+        self.inner.engine.docker()
+    }
+
+    /// The address of the engine, as `DOCKER_HOST` spells it.
+    pub fn engine_host(&self) -> &str {
+        self.inner.engine.client.host()
+    }
+
+    /// The labels of something of this lab that the test calls `name`.
+    pub fn labels(&self, name: &str) -> HashMap<String, String> {
+        self.inner.labels(name)
+    }
+
+    /// Remembers that the test failed, for `NETCHECK_TESTKIT_KEEP=on-failure`; a panic is noticed
+    /// without it, an `Err` that is returned is not. The attribute does it by itself.
+    pub fn mark_failed(&self) {
+        self.inner.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends it and removes everything, telling what could not be removed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRemoved`]; the reaper tries again when the process ends.
+    pub fn end(self) -> Doing<()> {
+        let ending = self.end_shared();
+        Doing::new(async move {
+            // Held until here: dropped earlier, it would end the lab a second time.
+            let _lab = self;
+            ending.await
+        })
+    }
+
+    /// The same where others still hold it.
+    pub(crate) fn end_shared(&self) -> Doing<()> {
+        let inner = Arc::clone(&self.inner);
+        let job = driver::spawn(async move { inner.finish(false).await });
+        Doing::new(async move {
+            let left = match job?.done().await {
+                Some(end) => end.tell(),
+                None => vec![(
+                    "everything".to_owned(),
+                    "the kit's own work broke off".into(),
+                )],
+            };
+            if left.is_empty() {
+                return Ok(());
+            }
+            Err(Error::NotRemoved { left })
+        })
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let panicking = std::thread::panicking();
+        if self.inner.state().ended {
+            return;
+        }
+        let inner = Arc::clone(&self.inner);
+        let failed = panicking || inner.failed.load(Ordering::Relaxed);
+        let work = async move {
+            let said = if failed {
+                let said = tokio::time::timeout(LAST_WORDS, inner.last_words()).await;
+                said.ok().flatten()
+            } else {
+                None
+            };
+            (said, inner.finish(failed).await)
+        };
+        if driver::is_own_thread() {
+            // It must not wait for itself.
+            let _ = driver::spawn(work);
+            return;
+        }
+        // If the engine does not answer within that time, the reaper is left to its work.
+        if let Some((said, end)) = driver::block(END, work) {
+            if let Some(said) = said {
+                crate::keep::tell(&said);
+            }
+            end.tell();
+        }
+    }
+}
+
+impl fmt::Debug for Lab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Lab")
+            .field("id", &self.id)
+            .field("test", &self.test)
+            .field("networks", &state.networks.keys())
+            .field("containers", &state.containers.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn real_name(&self, name: &str) -> String {
+        // What the engine accepts in names; the rest of a test's name is for people.
+        let plain: String = name
+            .chars()
+            .map(|c| match c {
+                c if c.is_ascii_alphanumeric() || "_.-".contains(c) => c,
+                _ => '-',
+            })
+            .take(60)
+            .collect();
+        format!("{}-{}", plain.trim_start_matches(['-', '.', '_']), self.id)
+    }
+
+    pub(crate) fn labels(&self, name: &str) -> HashMap<String, String> {
+        owner::labels(&self.id, &self.test, name)
+    }
+
+    pub(crate) fn container(self: &Arc<Self>, name: &str) -> Result<Container> {
+        let state = self.state();
+        match state.containers.get(name) {
+            Some(record) => Ok(Container::new(Arc::clone(self), Arc::clone(record))),
+            None => Err(Error::Unknown {
+                what: "container",
+                name: name.into(),
+                known: state.containers.keys().cloned().collect(),
+            }),
+        }
+    }
+
+    /// Does something of this lab on the kit's thread. If the caller goes away it goes on; if the
+    /// lab ends it stops at its next waiting point.
+    pub(crate) fn job<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Doing<T> {
+        let started = if self.state().ended {
+            Err(Error::Ended)
+        } else {
+            driver::spawn(work)
+        };
+        if let Ok(job) = &started {
+            let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            jobs.retain(|job| !job.is_finished());
+            jobs.push(job.abort_handle());
+        }
+        Doing::new(async move { started?.done().await.unwrap_or(Err(Error::Ended)) })
+    }
+
+    /// Does something for as long as the lab lasts. To be called on the kit's thread.
+    pub(crate) fn in_background(
+        self: &Arc<Self>,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
+        if self.state().ended {
+            return Err(Error::Ended);
+        }
+        let task = tokio::spawn(work);
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.push(task.abort_handle());
+        Ok(())
+    }
+
+    /// The network that the test calls so.
+    pub(crate) fn network(&self, name: &str) -> Result<Arc<network::Record>> {
+        let state = self.state();
+        state
+            .networks
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::Unknown {
+                what: "network",
+                name: name.into(),
+                known: state.networks.keys().cloned().collect(),
+            })
+    }
+
+    /// Does something that makes an object of the engine: it is never given up half-way, and the
+    /// end of the lab waits for it. To be called on the kit's thread, with work that ends soon.
+    pub(crate) async fn making<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        // Both under the lock that the end takes first: nothing begins after it.
+        {
+            let state = self.state();
+            if state.ended {
+                return Err(Error::Ended);
+            }
+            self.making.send_modify(|count| *count += 1);
+        }
+        // Also if the work panics: the end would wait for it in vain.
+        let made = Made(Arc::clone(self));
+        let task = tokio::spawn(async move {
+            let _made = made;
+            work.await
+        });
+        task.await.unwrap_or(Err(Error::Ended))
+    }
+
+    /// Removes everything, or keeps it.
+    async fn finish(self: &Arc<Self>, failed: bool) -> End {
+        let faults = {
+            let mut state = self.state();
+            if std::mem::replace(&mut state.ended, true) {
+                return End::default();
+            }
+            std::mem::take(&mut state.faults)
+        };
+        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        for job in jobs {
+            job.abort();
+        }
+        let mut making = self.making.subscribe();
+        // An engine that hangs is the reaper's.
+        let all_made = making.wait_for(|count| *count == 0);
+        let _ = tokio::time::timeout(END / 2, all_made).await;
+        let failed = failed || self.failed.load(Ordering::Relaxed);
+        if self.keep.keeps(failed) {
+            owner::keep(&self.id);
+            self.engine.reaper.keep(&self.id);
+            for fault in faults {
+                fault.heal(self).await.ok();
+            }
+            return End {
+                left: Vec::new(),
+                kept: Some(crate::keep::how_to_look(self)),
+            };
+        }
+        drop(faults);
+        let which = Which::label(LABEL_LAB, &self.id);
+        let removal = removal::remove(&self.engine.client, &which);
+        let removed = tokio::time::timeout(END / 2, removal).await;
+        let left = removed.unwrap_or_else(|_| {
+            let why = format!("the engine did not do it within {:?}", END / 2);
+            vec![("everything".to_owned(), why)]
+        });
+        if left.is_empty() {
+            self.engine.reaper.lab_ended(&self.id);
+        }
+        End { left, kept: None }
+    }
+}
+
+/// How a lab ended.
+#[derive(Default)]
+struct End {
+    /// What could not be removed, and why.
+    left: Vec<(String, String)>,
+    /// How to look at what was kept, if it was.
+    kept: Option<String>,
+}
+
+impl End {
+    /// Says what was kept; on the caller's thread, as the kit's own belongs to no test.
+    fn tell(self) -> Vec<(String, String)> {
+        if let Some(words) = self.kept {
+            crate::keep::tell_in_any_case(&words);
+        }
+        self.left
+    }
+}
+
+/// Something is no longer being made.
+struct Made(Arc<Inner>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.0.making.send_modify(|count| *count -= 1);
+    }
+}
