@@ -4,6 +4,8 @@
 //! Time: a test waits for what is to happen, and no upper bound is asserted on anything that a
 //! loaded machine could make slow.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 #[path = "faults/disconnect.rs"]
 mod disconnect;
 #[path = "faults/dns.rs"]
