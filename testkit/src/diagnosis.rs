@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::doing::Doing;
 use crate::error::{Error, Result};
 use crate::lab::{Inner, Lab};
+use crate::owner::LABEL_LAB;
 use crate::placeholder::Placeholders;
 use crate::target::Port;
 
@@ -136,7 +137,7 @@ pub(crate) async fn pair(
         probe: ProbeMode::Auto,
     };
     let evidence = gather_pair(
-        &lab.engine.client,
+        &lab.engine.client.among(LABEL_LAB, &lab.id),
         &options,
         &lab.engine.run,
         Deadline::after(TIME),
@@ -154,7 +155,7 @@ pub(crate) async fn one(lab: &Arc<Inner>, name: &str) -> Result<Diagnosis> {
         outbound: None,
     };
     let evidence = gather(
-        &lab.engine.client,
+        &lab.engine.client.among(LABEL_LAB, &lab.id),
         &options,
         &lab.engine.run,
         Deadline::after(TIME),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use ipnet::IpNet;
+use netcheck_diagnose::evidence::EngineKind;
 use serde_json::Value;
 
 use crate::lab::Inner;
@@ -22,6 +23,8 @@ pub(crate) struct Placeholders {
     words: Vec<(String, String)>,
     addresses: Vec<(IpAddr, String)>,
     subnets: Vec<(IpNet, String)>,
+    /// Where containers of this engine ask for names, after the exchange.
+    resolvers: Vec<String>,
 }
 
 impl Placeholders {
@@ -103,6 +106,13 @@ impl Placeholders {
                 }
             }
         }
+        found.resolvers.push("127.0.0.11".to_owned());
+        if lab.engine.client.kind() == EngineKind::Podman {
+            // Its resolver listens at the gateways (aardvark-dns).
+            let names = networks.iter().map(|network| &network.name);
+            let gateways = names.map(|name| format!("{{gateway@{name}}}"));
+            found.resolvers.extend(gateways);
+        }
         // Its tag changes with every build of it.
         if let Ok(image) = lab.engine.node_image().await {
             found.words.push((image, "netcheck-node".to_owned()));
@@ -140,17 +150,6 @@ impl Placeholders {
         for (word, placeholder) in &self.words {
             text = text.replace(word.as_str(), placeholder);
         }
-        // What servers of the machine say of a name that the engine does not know is theirs.
-        for said in [
-            "no such name (NXDOMAIN)",
-            "server failure (SERVFAIL)",
-            "refused to answer (REFUSED)",
-        ] {
-            text = text.replace(
-                &format!("{said} from 127.0.0.11"),
-                "no such name from 127.0.0.11",
-            );
-        }
         // The engine's name and the alias were two words, and are one now.
         for (_, name) in &self.words {
             text = text.replace(
@@ -158,7 +157,28 @@ impl Placeholders {
                 &format!("`{name}`,"),
             );
         }
-        times(&ports(&self.addresses_in(&without_our_labels(&text))))
+        let text = times(&ports(&self.addresses_in(&without_our_labels(&text))));
+        interfaces(&self.resolvers_in(text))
+    }
+
+    fn resolvers_in(&self, mut text: String) -> String {
+        for resolver in &self.resolvers {
+            for before in ["from", "DNS"] {
+                text = text.replace(
+                    &format!("{before} {resolver}"),
+                    &format!("{before} {{dns}}"),
+                );
+            }
+        }
+        // What servers of the machine say of a name that the engine does not know is theirs.
+        for said in [
+            "no such name (NXDOMAIN)",
+            "server failure (SERVFAIL)",
+            "refused to answer (REFUSED)",
+        ] {
+            text = text.replace(&format!("{said} from {{dns}}"), "no such name from {dns}");
+        }
+        text
     }
 
     fn addresses_in(&self, text: &str) -> String {
@@ -261,6 +281,14 @@ fn ports(text: &str) -> String {
     })
 }
 
+/// Interfaces: which network gets which number differs from engine to engine.
+fn interfaces(text: &str) -> String {
+    replace_numbers(text, |before, _, _| {
+        before.ends_with("through eth").then(String::new)
+    })
+    .replace("through eth", "through {interface}")
+}
+
 /// Durations: `12 ms`, `3.1 s`.
 fn times(text: &str) -> String {
     let units = [
@@ -323,6 +351,7 @@ mod tests {
                 ("10.213.0.1".parse().unwrap(), "{gateway@back}".into()),
             ],
             subnets: vec![("10.213.0.0/26".parse().unwrap(), "back".into())],
+            resolvers: vec!["127.0.0.11".into(), "{gateway@back}".into()],
         }
     }
 
@@ -354,6 +383,15 @@ mod tests {
             ),
             ("after 3.1 s, twice", "after {time} s, twice"),
             ("docker rm new-1f2e", "docker rm new"),
+            (
+                "10.213.0.1 through eth12 (back) answers",
+                "{gateway@back} through {interface} (back) answers",
+            ),
+            (
+                "no such name (NXDOMAIN) from 10.213.0.1",
+                "no such name from {dns}",
+            ),
+            ("DNS 127.0.0.11 answers", "DNS {dns} answers"),
         ] {
             assert_eq!(placeholders.text(text), expected);
         }

@@ -147,11 +147,12 @@ impl Lab {
 }
 
 async fn report(lab: &Arc<Inner>) -> Result<LabReport> {
-    let (records, networks, faults) = {
+    let (records, networks, parked, faults) = {
         let state = lab.state();
         (
             state.containers.values().cloned().collect::<Vec<_>>(),
             state.networks.values().cloned().collect::<Vec<_>>(),
+            state.parked.keys().cloned().collect::<Vec<_>>(),
             state
                 .faults
                 .iter()
@@ -261,15 +262,22 @@ async fn report(lab: &Arc<Inner>) -> Result<LabReport> {
             .filter_map(|(port, _)| port.parse().ok())
             .collect();
         publishes.sort_unstable();
+        let alive = inspected.state.as_ref().and_then(|state| state.running) == Some(true);
+        if !alive {
+            // Podman goes on showing them.
+            publishes.clear();
+        }
         containers.push(ContainerReport {
             name: record.name.clone(),
             state: start::state_words(inspected),
             mode: mode.filter(|_| !known).map(|mode| match mode.as_str() {
+                // As podman names the mode of one that is on no network any more.
+                "bridge" if parked.iter().any(|(id, _)| *id == record.id) => OFF.to_owned(),
                 "default" => "bridge".to_owned(),
                 mode if mode.starts_with("container:") => "container".to_owned(),
                 // It was on a network of the lab, and is off it now.
                 mode if networks.iter().any(|network| network.real_name == mode) => {
-                    "off".to_owned()
+                    OFF.to_owned()
                 }
                 mode => mode.to_owned(),
             }),

@@ -44,7 +44,7 @@ async fn a_report_is_the_same_in_every_run() -> Result<()> {
         cut.heal().await?;
         let _off = lab.fault(Disconnect::new("mysql-db", "back")).await?;
         texts.push(lab.report().await?.to_string());
-        lab.get("web")?.stop(Duration::ZERO).await?;
+        lab.get("web")?.stop(Duration::from_secs(10)).await?;
         texts.push(lab.report().await?.to_string());
         lab.end().await?;
     }

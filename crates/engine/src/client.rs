@@ -33,6 +33,8 @@ pub struct Client {
     pub(crate) kind: EngineKind,
     /// The process that serves the unix socket, when it is one on this machine.
     pub(crate) peer: Option<i32>,
+    /// See [`Client::among`].
+    pub(crate) among: Option<(String, String)>,
 }
 
 /// An address in one of the CLI's spellings.
@@ -123,7 +125,24 @@ impl Client {
             },
             peer,
             version,
+            among: None,
         })
+    }
+
+    /// Which kind of engine it is.
+    pub fn kind(&self) -> EngineKind {
+        self.kind
+    }
+
+    /// The same engine, with nobody on it but the containers that carry a label, and those that
+    /// share a network of the user's with one of them: for tests, whose neighbours on the engine
+    /// are other tests with the same names.
+    #[must_use]
+    pub fn among(&self, label: &str, value: &str) -> Self {
+        Self {
+            among: Some((label.to_owned(), value.to_owned())),
+            ..self.clone()
+        }
     }
 
     /// The connection itself, for calls of one's own: it speaks the negotiated API version. Its

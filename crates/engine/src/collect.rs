@@ -1,6 +1,7 @@
 //! What the Engine API says, gathered at once: engine, networks, containers, and the details of
 //! those that matter. One refused call does not end the run; it becomes a fact that failed.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bollard::models::{
@@ -51,6 +52,7 @@ pub(crate) async fn collect(
                 docker.list_containers(Some(options)),
             )
             .await?;
+        let list = among(list, client.among.as_ref());
         // Who is near is known without the networks' own settings.
         let sketch = listed(&list, &[]);
         let subject = find(&sketch, wanted)?;
@@ -75,7 +77,7 @@ pub(crate) async fn collect(
     let mut containers = listed(&list, known_networks);
     let info: Option<SystemInfo> = info.ok();
     let mut subject_error = None;
-    let usual_log = usual_log(&inspected);
+    let usual_log = usual_log(&inspected, info.as_ref());
     for (id, result) in inspected {
         let Some(at) = containers.iter().position(|container| container.id == id) else {
             continue;
@@ -143,16 +145,61 @@ fn listed(list: &[ContainerSummary], networks: &[Network]) -> Vec<Container> {
     containers
 }
 
-/// The log settings that every container has: the daemon's own, which a new container gets anyway.
-/// One container alone says nothing about what is usual.
-fn usual_log(inspected: &[(String, Result<Inspected>)]) -> Option<HostConfigLogConfig> {
-    let mut all = inspected.iter().filter_map(|(_, result)| {
-        let (inspect, _) = result.as_ref().ok()?;
-        inspect.host_config.as_ref()?.log_config.as_ref()
-    });
-    let first = all.next()?;
-    let second = all.next()?;
-    (first == second && all.all(|other| other == first)).then(|| first.clone())
+/// Those that carry a label or share a network of the user's with one that does; all without one.
+fn among(list: Vec<ContainerSummary>, label: Option<&(String, String)>) -> Vec<ContainerSummary> {
+    let Some((name, value)) = label else {
+        return list;
+    };
+    let marked = |summary: &ContainerSummary| {
+        let labels = summary.labels.as_ref();
+        labels.and_then(|labels| labels.get(name)) == Some(value)
+    };
+    let networks = |summary: &ContainerSummary| -> BTreeSet<String> {
+        let settings = summary.network_settings.as_ref();
+        settings
+            .and_then(|settings| settings.networks.as_ref())
+            .into_iter()
+            .flatten()
+            // On these everybody is.
+            .filter(|(name, _)| !matches!(name.as_str(), "bridge" | "host" | "none" | "podman"))
+            .filter_map(|(_, endpoint)| endpoint.network_id.clone())
+            .filter(|id| !id.is_empty())
+            .collect()
+    };
+    let shared: BTreeSet<String> = list
+        .iter()
+        .filter(|one| marked(one))
+        .flat_map(networks)
+        .collect();
+    list.into_iter()
+        .filter(|summary| marked(summary) || !networks(summary).is_disjoint(&shared))
+        .collect()
+}
+
+/// The log settings of a new container that says nothing about them: what every container has, or
+/// else the daemon's driver without options. One container alone says nothing about what is usual.
+fn usual_log(
+    inspected: &[(String, Result<Inspected>)],
+    info: Option<&SystemInfo>,
+) -> Option<HostConfigLogConfig> {
+    let all: Vec<_> = inspected
+        .iter()
+        .filter_map(|(_, result)| {
+            let (inspect, _) = result.as_ref().ok()?;
+            inspect.host_config.as_ref()?.log_config.as_ref()
+        })
+        .collect();
+    if let [first, others @ ..] = all.as_slice()
+        && !others.is_empty()
+        && others.iter().all(|other| other == first)
+    {
+        return Some((*first).clone());
+    }
+    let driver = info?.logging_driver.clone()?;
+    Some(HostConfigLogConfig {
+        typ: Some(driver),
+        config: Some(HashMap::new()),
+    })
 }
 
 type Inspected = (

@@ -52,6 +52,8 @@ const MODES: [&str; 3] = ["helper", "netns", "auto"];
 pub(crate) fn run(runs: usize, write: bool) -> Result<()> {
     let engine = Engine::ensure()?;
     let plugin = build::plugin(true)?;
+    // Built before anything is measured.
+    lab(&engine, &["--no-run"])?;
     let machine = Machine::look(&engine)?;
     let numbers = {
         let _clean_up = CleanUp {
@@ -60,7 +62,9 @@ pub(crate) fn run(runs: usize, write: bool) -> Result<()> {
         };
         Bench::set_up(&engine, plugin, runs)?.measure()?
     };
-    let page = table::page(&machine, &numbers, runs);
+    complain("measuring the testkit…");
+    let lab = lab(&engine, &["--", &runs.to_string()])?;
+    let page = table::page(&machine, &numbers, &lab, runs);
     say(&page);
     if write {
         let place = build::workspace().join("docs").join("benchmarks.md");
@@ -70,6 +74,22 @@ pub(crate) fn run(runs: usize, write: bool) -> Result<()> {
         complain("written to docs/benchmarks.md");
     }
     Ok(())
+}
+
+/// The testkit's own benchmark, which compares it with testcontainers and prints tables. Nearly all
+/// of its time is the engine's, so it is not built a second time for speed.
+fn lab(engine: &Engine, words: &[&str]) -> Result<String> {
+    let mut command = build::cargo();
+    command
+        .args(["bench", "--locked", "--package", "netcheck-testkit"])
+        .args(["--bench", "lab", "--profile", "dev"])
+        .args(words);
+    engine.aim(&mut command);
+    process::output(
+        "measuring the testkit with `cargo bench`",
+        &mut command,
+        Patience::ENDLESS,
+    )
 }
 
 /// Removes the helper's image, after the world.

@@ -112,7 +112,7 @@ pub(crate) struct Numbers {
 }
 
 /// The whole page.
-pub(crate) fn page(machine: &Machine, numbers: &Numbers, runs: usize) -> String {
+pub(crate) fn page(machine: &Machine, numbers: &Numbers, lab: &str, runs: usize) -> String {
     let mut page = String::from(
         "# Benchmarks\n\n\
          Written by `cargo xtask bench --write`; everything was measured in one run on one machine, in turns.\n\n",
@@ -173,6 +173,10 @@ pub(crate) fn page(machine: &Machine, numbers: &Numbers, runs: usize) -> String 
     }
     worlds(numbers, bare, &mut page);
     memory(numbers, &mut page);
+    put(
+        &mut page,
+        &format!("\n## The testkit\n\n{}\n", lab.trim_end()),
+    );
     how(numbers, &mut page);
     page
 }
