@@ -276,9 +276,7 @@ async fn report(lab: &Arc<Inner>) -> Result<LabReport> {
                 "default" => "bridge".to_owned(),
                 mode if mode.starts_with("container:") => "container".to_owned(),
                 // It was on a network of the lab, and is off it now.
-                mode if networks.iter().any(|network| network.real_name == mode) => {
-                    OFF.to_owned()
-                }
+                mode if networks.iter().any(|network| network.real_name == mode) => OFF.to_owned(),
                 mode => mode.to_owned(),
             }),
             listens: (sockets.is_some() && own)

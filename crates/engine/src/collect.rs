@@ -188,6 +188,8 @@ fn usual_log(
             let (inspect, _) = result.as_ref().ok()?;
             inspect.host_config.as_ref()?.log_config.as_ref()
         })
+        // No daemon keeps no logs; who wants none says so.
+        .filter(|log| log.typ.as_deref() != Some("none"))
         .collect();
     if let [first, others @ ..] = all.as_slice()
         && !others.is_empty()
