@@ -4,7 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bollard::models::IpamConfig;
 use bollard::query_parameters::InspectNetworkOptions;
+use ipnet::Ipv4Net;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -69,8 +71,9 @@ async fn expose(lab: &Arc<Inner>, to: SocketAddr) -> Result<u16> {
     Ok(port)
 }
 
-/// What `host-gateway` stands for: the gateway of the default bridge, unless the daemon was told
-/// otherwise (dockerd --host-gateway-ip).
+/// What `host-gateway` stands for: the address of the default bridge, unless the daemon was told
+/// otherwise (dockerd --host-gateway-ip). Its gateway is only shown once the network was used or
+/// configured; without one the engine has given the bridge the first address of its subnet.
 async fn host_gateway(lab: &Inner) -> Result<IpAddr> {
     let bridge = lab
         .engine
@@ -79,11 +82,17 @@ async fn host_gateway(lab: &Inner) -> Result<IpAddr> {
         .await
         .map_err(|e| Error::api("inspecting the default bridge", &e))?;
     let config = bridge.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    let gateway = |config: &IpamConfig| config.gateway.as_ref()?.parse().ok();
+    let first = |config: &IpamConfig| -> Option<IpAddr> {
+        let subnet: Ipv4Net = config.subnet.as_ref()?.parse().ok()?;
+        subnet.hosts().next().map(IpAddr::V4)
+    };
     config
-        .into_iter()
-        .find_map(|config| config.gateway?.parse().ok())
+        .iter()
+        .find_map(gateway)
+        .or_else(|| config.iter().find_map(first))
         .ok_or_else(|| Error::Unsupported {
             needs: "a gateway".into(),
-            why: "the default bridge has none".into(),
+            why: "the default bridge has neither a gateway nor an IPv4 subnet".into(),
         })
 }
