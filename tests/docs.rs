@@ -1,6 +1,9 @@
 //! The documents say what the code does: what can be compared is compared.
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+#[path = "docs/rules.rs"]
+mod rules;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,145 @@
+//! `docs/rules.md`: every rule with what proves it, what mends it, and which tests hold it; made
+//! from the rules, the recorded scenarios and the sources of the tests.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use netcheck_diagnose::evidence::Evidence;
+use netcheck_diagnose::report::Finding;
+use netcheck_diagnose::rule::Rule;
+use netcheck_diagnose::rules::RULES;
+
+use super::{collect, read, root};
+
+const HEAD: &str = "\
+# The findings
+
+Written from the rules, their recorded scenarios and their tests by `NETCHECK_BLESS=1 cargo test --test docs`;
+a test compares. Proof and fix are those of one recorded case, with the names of its world. `docker netcheck
+explain CODE` prints what a rule checks, why it matters, how to fix it, and when it is wrong.
+
+- **Real engine**: tests that make the failure, see the tool name exactly this cause, by entering the namespace
+  and by a helper container, and, where commands are printed, run them and see the failure gone.
+- **Silent**: tests of near misses, in which the rule must not speak.
+
+| code | finding | proof | fix | real engine | silent |
+|---|---|---|---|---|---|
+";
+
+#[test]
+fn the_page_of_rules_is_up_to_date() {
+    let mut page = String::from(HEAD);
+    let mut sources = String::new();
+    for folder in ["tests", "crates/engine/tests"] {
+        collect(&root().join(folder), &mut sources);
+    }
+    for rule in RULES {
+        let shown = example(rule.code);
+        let real = real_tests(&sources, rule);
+        assert!(!real.is_empty(), "{}: no test makes it for real", rule.code);
+        let silent = near_misses(rule);
+        assert!(!silent.is_empty(), "{}: no test of a near miss", rule.code);
+        let proof = shown.evidence.first().map_or("", String::as_str);
+        let fix = shown.fixes.first().map_or("", |fix| fix.text.as_str());
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} | {} |",
+            rule.code,
+            rule.title,
+            cell(proof),
+            cell(fix),
+            names(&real),
+            names(&silent),
+        )
+        .unwrap();
+    }
+    page.push('\n');
+    page.push_str(&read("docs/out-of-reach.md"));
+    let file = root().join("docs/rules.md");
+    if std::env::var_os("NETCHECK_BLESS").is_some() {
+        fs::write(&file, &page).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&file).unwrap_or_default() == page,
+        "docs/rules.md is not up to date: NETCHECK_BLESS=1 cargo test --test docs"
+    );
+}
+
+/// The finding in the first of its recorded cases.
+fn example(code: &str) -> Finding {
+    let folder = root().join("tests/scenarios").join(code);
+    let mut cases: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path().join("evidence.json"))
+        .collect();
+    cases.sort();
+    let text = fs::read_to_string(&cases[0]).unwrap();
+    let evidence: Evidence = serde_json::from_str(&text).unwrap();
+    let report = netcheck_diagnose::diagnose(&evidence).unwrap();
+    let found = report.findings.into_iter().find(|found| found.code == code);
+    found.unwrap_or_else(|| panic!("{code}: not found in {}", cases[0].display()))
+}
+
+/// Tests of the real engine whose body has the code in quotes.
+fn real_tests(sources: &str, rule: &Rule) -> Vec<String> {
+    let code = format!("\"{}\"", rule.code);
+    tests(sources, 0)
+        .filter(|(_, body)| body.contains(&code))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// Tests beside the rule whose body expects it to pass, or not to apply.
+fn near_misses(rule: &Rule) -> Vec<String> {
+    let file = format!(
+        "crates/diagnose/src/rules/{}.rs",
+        rule.code.replace('-', "_")
+    );
+    tests(&read(&file), 4)
+        .filter(|(_, body)| {
+            [
+                "Pass",
+                "NotApplicable",
+                "passes()",
+                "not_applicable()",
+                "is_silent",
+            ]
+            .iter()
+            .any(|word| body.contains(word))
+        })
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// Name and body of each test that is indented so far.
+fn tests(source: &str, indent: usize) -> impl Iterator<Item = (String, String)> {
+    let margin = " ".repeat(indent);
+    let end = format!("\n{margin}}}\n");
+    let begin = format!("\n{margin}#[");
+    let mut found = Vec::new();
+    for (at, _) in source.match_indices(&begin) {
+        let rest = &source[at..];
+        let attribute = rest[begin.len()..].split(']').next().unwrap_or_default();
+        if !(attribute == "test" || attribute == "tokio::test") {
+            continue;
+        }
+        let body = rest.split_once(&end).map_or(rest, |(body, _)| body);
+        let name = body
+            .split_once("fn ")
+            .and_then(|(_, rest)| rest.split_once('('))
+            .map(|(name, _)| name.to_owned());
+        if let Some(name) = name {
+            found.push((name, body.to_owned()));
+        }
+    }
+    found.into_iter()
+}
+
+fn names(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
