@@ -49,6 +49,21 @@ pub struct Fault {
 }
 
 /// A fault that is not made yet: what [`Lab::fault`] takes.
+///
+/// ```no_run
+/// # use netcheck_testkit::{MakeFault, Lab};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// use netcheck_testkit::{Fault, Pause};
+///
+/// // Something of your own that takes any kind.
+/// async fn during(lab: &Lab, fault: impl MakeFault) -> netcheck_testkit::Result<Fault> {
+///     println!("breaking it");
+///     lab.fault(fault).await
+/// }
+/// let guard = during(lab, Pause::new("mysql-db")).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait MakeFault: Send + 'static {
     /// What is to be done, in terms of the lab.
     #[doc(hidden)]
@@ -83,6 +98,16 @@ impl Lab {
     /// [`Error::Invalid`](crate::Error::Invalid): a container does not run, has no address, is in
     /// the host's namespace, or the fault makes no sense (a loss of 2, nobody to part from).
     /// [`Error::Api`](crate::Error::Api): the engine refused, e.g. to pause what is paused.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Partition, Lab};
+    /// # async fn test(lab: &Lab, db: &Container) -> netcheck_testkit::Result<()> {
+    /// let cut = lab.fault(Partition::between(["app"], ["mysql-db"])).await?;
+    /// println!("{cut}"); // partition app <|> mysql-db
+    /// cut.heal().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fault(&self, fault: impl MakeFault) -> Doing<Fault> {
         let lab = Arc::clone(self.inner());
         self.inner().job(async move {
@@ -151,6 +176,15 @@ impl Fault {
     ///
     /// [`Error::Api`](crate::Error::Api): e.g. somebody else has the address of a container that is
     /// to come back. [`Error::Ended`](crate::Error::Ended): the lab has ended, and the fault too.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Pause, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let paused = lab.fault(Pause::new("mysql-db")).await?;
+    /// paused.heal().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn heal(self) -> Doing<()> {
         let lab = Arc::clone(&self.lab);
         let healing = self.release();
@@ -174,6 +208,16 @@ impl Fault {
     /// # Errors
     ///
     /// [`Error::Api`](crate::Error::Api): its helper has ended, e.g. because somebody removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refusal, Partition, Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let cut = lab.fault(Partition::between(["app"], ["mysql-db"])).await?;
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_not_connect(Refusal::TimedOut).await;
+    /// assert!(cut.counters().await?.dropped > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn counters(&self) -> Doing<Counters> {
         let record = Arc::clone(&self.record);
         self.lab.job(async move {
