@@ -444,7 +444,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], or [`Error::Invalid`] if the container cannot be looked from.
+    /// [`Error::Unknown`]: no such container. [`Error::Invalid`]: it cannot be looked from, or there
+    /// was no answer.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Container, Lab, Network};
@@ -508,7 +509,8 @@ impl Path {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], or [`Error::Invalid`] if the container cannot be looked from.
+    /// [`Error::Unknown`]: no such container to look from. [`Error::Invalid`]: it cannot be looked
+    /// from, or there was no answer.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Attempt, Lab, tcp};
@@ -546,7 +548,8 @@ impl Path {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], [`Error::Engine`].
+    /// [`Error::Unknown`]: no such container in the lab. [`Error::Engine`]: the engine did not say
+    /// what a diagnosis needs.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Lab, tcp};

@@ -46,7 +46,9 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`], or [`Error::Unsupported`] if not even the helper can run.
+    /// [`Error::Unsupported`]: not even the helper can run here. [`Error::Api`]: the engine refused to
+    /// start it. [`Error::TimedOut`]: it did not answer. [`Error::Engine`]: its image was not taken.
+    /// [`Error::Invalid`]: it gave another answer.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;

@@ -257,6 +257,8 @@ impl ComposeBuilder {
     /// [`Error::NotReady`](crate::Error::NotReady) and
     /// [`Error::Testcontainers`](crate::Error::Testcontainers) (an image that cannot be pulled) of
     /// the first service that failed; what was made until then stays in the lab.
+    /// [`Error::Invalid`](crate::Error::Invalid): a name that is none, or one that the lab has
+    /// already, or testcontainers speaks to another engine.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Lab, tcp};
@@ -295,7 +297,8 @@ impl Compose {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`](crate::Error::Unknown).
+    /// [`Error::Unknown`](crate::Error::Unknown): the file has none of that name, or it was not
+    /// brought up (its profile).
     ///
     /// ```no_run
     /// # use netcheck_testkit::Compose;

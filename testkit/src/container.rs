@@ -442,6 +442,10 @@ impl<S> Builder<S> {
     /// Adjusts the request to the engine, for all that has no method here. Several adjust it one
     /// after the other.
     ///
+    /// # Panics
+    ///
+    /// If `adjust` panics, whoever waits for the start panics with its message.
+    ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;
     /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
@@ -738,7 +742,8 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`]: it is not on that network, or not running.
+    /// [`Error::Invalid`]: it is not on that network, or not running. [`Error::Api`]: somebody
+    /// removed it.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Container, Network};
@@ -794,6 +799,7 @@ impl Container {
     /// # Errors
     ///
     /// [`Error::Invalid`]: the port is not published, or the container does not run.
+    /// [`Error::Api`]: somebody removed it.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Container, tcp};
@@ -870,11 +876,11 @@ impl Container {
             .job(async move { start::exec(&lab, &record, words).await })
     }
 
-    /// Stops it: SIGTERM, and after `grace` SIGKILL.
+    /// Stops it: SIGTERM, and after `grace` (in whole seconds, rounded down) SIGKILL.
     ///
     /// # Errors
     ///
-    /// [`Error::Api`].
+    /// [`Error::Api`]: somebody removed it. One that does not run is no error.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Container;
@@ -916,7 +922,7 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`].
+    /// [`Error::Api`]: e.g. its host port is taken by now, or somebody removed it.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Container, tcp};
@@ -939,7 +945,8 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::NotReady`], with the end of its output.
+    /// [`Error::NotReady`], with the end of its output: nobody listened within `time`, or it ended.
+    /// [`Error::Api`]: somebody removed it.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Container, tcp};
@@ -961,7 +968,8 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`]: its root is read-only, or somebody removed it.
+    /// [`Error::Api`]: its root is read-only, or somebody removed it. [`Error::Invalid`]: the path is
+    /// none of a file.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Container;
@@ -981,7 +989,7 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`].
+    /// [`Error::NotRemoved`]: the engine refused. One that somebody removed before is no error.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;
@@ -1377,7 +1385,14 @@ impl Builder<Node> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`], [`Error::Api`] (e.g. a host port that is taken), [`Error::NotReady`].
+    /// - [`Error::Invalid`]: the name is taken in this lab, a network beside another mode, an address
+    ///   or path that is none, or the start of one it comes after failed.
+    /// - [`Error::Api`]: the engine refused, e.g. a host port that is taken.
+    /// - [`Error::NotReady`]: it ended, or a service did not listen in time; with its output.
+    /// - [`Error::TimedOut`]: one it comes after was not ready in time.
+    /// - [`Error::Unsupported`]: the engine runs another architecture than the kit was built for.
+    /// - [`Error::Engine`]: it does not take the nodes' image.
+    ///
     /// A container whose start failed is removed at once.
     ///
     /// ```no_run
@@ -1396,7 +1411,7 @@ impl Builder<Node> {
     ///
     /// # Errors
     ///
-    /// As for [`Builder::start`].
+    /// Those of `start`, except [`Error::NotReady`].
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Lab, Network};
@@ -1418,8 +1433,17 @@ impl<I: testcontainers::Image + Send + Sync + 'static> Builder<Image<I>> {
     ///
     /// # Errors
     ///
-    /// As for built-in nodes, and [`Error::Testcontainers`]. [`Error::Unsupported`]: the request
-    /// copies files (`with_copy_to`), which only testcontainers itself can; use [`Builder::file`].
+    /// - [`Error::Testcontainers`]: its image cannot be pulled, it cannot be started, or a wait
+    ///   condition failed while it runs.
+    /// - [`Error::NotReady`]: it ended before its wait conditions were met, or they were not in time
+    ///   (its request's startup timeout, else [`Builder::startup_timeout`]); with its output.
+    /// - [`Error::Unsupported`]: the request copies files (`with_copy_to`), which only
+    ///   testcontainers itself can; use [`Builder::file`].
+    /// - [`Error::Invalid`]: as for built-in nodes; the request names a network; or testcontainers
+    ///   speaks to another engine than the lab.
+    /// - [`Error::Api`]: the engine refused. [`Error::TimedOut`]: one it comes after was not ready in
+    ///   time.
+    ///
     /// A container whose start failed is removed at once.
     ///
     /// ```no_run

@@ -123,7 +123,8 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`]; [`Error::Invalid`]: no port of `to` takes part; [`Error::Engine`].
+    /// [`Error::Unknown`]: no such container in the lab. [`Error::Invalid`]: no port of `to` takes
+    /// part. [`Error::Engine`]: the engine did not say what a diagnosis needs.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;
@@ -161,7 +162,8 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], [`Error::Engine`].
+    /// [`Error::Unknown`]: no such container in the lab. [`Error::Engine`]: the engine did not say
+    /// what a diagnosis needs.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;

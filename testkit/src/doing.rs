@@ -36,7 +36,12 @@ impl<T> Doing<T> {
     ///
     /// # Errors
     ///
-    /// Those of the work.
+    /// Those of the work, which the method that began it lists; and of every work
+    /// [`Error::Ended`](crate::Error::Ended), if its lab ends before it is done.
+    ///
+    /// # Panics
+    ///
+    /// If a closure that was given to the work panics: with its message.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;

@@ -20,6 +20,7 @@ impl Lab {
     /// # Errors
     ///
     /// [`Error::Unsupported`]: the engine is not on this machine, or not in this network namespace.
+    /// [`Error::Api`]: the engine does not say where its gateway is.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Lab, Network, tcp};

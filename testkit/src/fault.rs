@@ -16,7 +16,34 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::sync::Mutex;
 
 pub use kind::{Disconnect, Dns, Link, Partition, Pause, Refuse};
-pub use netcheck_fault::{Counters, DnsOutcome, RefuseWith};
+
+/// ```no_run
+/// # use netcheck_testkit::{Counters, Lab, Link};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let lossy = lab.fault(Link::new("app", "mysql-db").loss(0.1)).await?;
+/// let Counters { dropped, passed, .. } = lossy.counters().await?;
+/// println!("{dropped} of {} packets were lost", dropped + passed);
+/// # Ok(())
+/// # }
+/// ```
+pub use netcheck_fault::Counters;
+/// ```no_run
+/// # use netcheck_testkit::{Dns, DnsOutcome, Lab};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let broken = lab.fault(Dns::new("app", "mysql-db", DnsOutcome::Servfail)).await?;
+/// lab.from("app").name("mysql-db").must_not_resolve().await;
+/// # Ok(())
+/// # }
+/// ```
+pub use netcheck_fault::DnsOutcome;
+/// ```no_run
+/// # use netcheck_testkit::{Lab, Refuse, RefuseWith};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let reset = lab.fault(Refuse::new("app", "mysql-db").with(RefuseWith::TcpReset)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub use netcheck_fault::RefuseWith;
 
 use crate::doing::Doing;
 use crate::driver;
@@ -98,6 +125,8 @@ impl Lab {
     /// [`Error::Invalid`](crate::Error::Invalid): a container does not run, has no address, is in
     /// the host's namespace, or the fault makes no sense (a loss of 2, nobody to part from).
     /// [`Error::Api`](crate::Error::Api): the engine refused, e.g. to pause what is paused.
+    /// [`Error::TimedOut`](crate::Error::TimedOut): the helper did not answer within 10 s.
+    /// [`Error::Engine`](crate::Error::Engine): the engine does not take the helper's image.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Container, Partition, Lab};
@@ -208,6 +237,7 @@ impl Fault {
     /// # Errors
     ///
     /// [`Error::Api`](crate::Error::Api): its helper has ended, e.g. because somebody removed it.
+    /// [`Error::TimedOut`](crate::Error::TimedOut): it did not answer within 10 s.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Refusal, Partition, Lab, tcp};

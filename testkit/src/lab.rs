@@ -250,7 +250,8 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`]: the engine runs another architecture. [`Error::Engine`].
+    /// [`Error::Unsupported`]: the engine runs another architecture. [`Error::Engine`]: it does not
+    /// take the image.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;
@@ -292,7 +293,7 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`].
+    /// [`Error::Unknown`]: there is none, or its start failed.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;
@@ -345,7 +346,7 @@ impl Lab {
     /// The lab's id, as in the label `io.netcheck.testkit.lab` of everything in it.
     ///
     /// ```no_run
-    /// # use netcheck_testkit::Lab;
+    /// # use netcheck_testkit::{LABEL_LAB, Lab};
     /// # fn test(lab: &Lab) {
     /// println!("docker ps --filter label={LABEL_LAB}={}", lab.id());
     /// # }
@@ -431,7 +432,8 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::NotRemoved`]; the reaper tries again when the process ends.
+    /// [`Error::NotRemoved`]; the reaper tries again when the process ends. [`Error::Invalid`]: the
+    /// kit's thread cannot be started.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;
@@ -574,7 +576,14 @@ impl Inner {
             jobs.retain(|job| !job.is_finished());
             jobs.push(job.abort_handle());
         }
-        Doing::new(async move { started?.done().await.unwrap_or(Err(Error::Ended)) })
+        Doing::new(async move {
+            match started?.outcome().await {
+                None => Err(Error::Ended),
+                Some(Ok(result)) => result,
+                // Of what the test gave (a closure): it is told where the test waits for it.
+                Some(Err(panic)) => std::panic::resume_unwind(panic),
+            }
+        })
     }
 
     /// Does something for as long as the lab lasts. To be called on the kit's thread.
@@ -625,7 +634,13 @@ impl Inner {
             let _made = made;
             work.await
         });
-        task.await.unwrap_or(Err(Error::Ended))
+        match task.await {
+            Ok(made) => made,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::Ended),
+            },
+        }
     }
 
     /// Removes everything, or keeps it.

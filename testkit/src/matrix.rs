@@ -137,7 +137,8 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid): somebody cannot be looked from.
+    /// [`Error::Invalid`](crate::Error::Invalid): somebody cannot be looked from, or gave no answer.
+    /// [`Error::Api`](crate::Error::Api): the engine does not list who runs.
     ///
     /// ```no_run
     /// # use netcheck_testkit::Lab;

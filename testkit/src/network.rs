@@ -275,7 +275,7 @@ impl NetworkBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`]: malformed subnet, or the name is taken in this lab. [`Error::Api`]: the
+    /// [`Error::Invalid`]: malformed subnet, no free one in the range, or the name is taken in this lab. [`Error::Api`]: the
     /// engine refused; a given subnet that overlaps another network's is status 403.
     ///
     /// ```no_run
@@ -604,7 +604,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// As for [`Network::connect`].
+    /// [`Error::Api`]: the engine refused, e.g. an address that is taken. [`Error::Invalid`]: the
+    /// subnet has no address of that number.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Container, Network};
@@ -633,7 +634,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`]: it is not connected.
+    /// [`Error::Api`]: it is not connected, or somebody removed it.
     ///
     /// ```no_run
     /// # use netcheck_testkit::{Container, Lab, Network};

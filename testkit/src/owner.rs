@@ -68,6 +68,7 @@ pub const LABEL_NAME: &str = "io.netcheck.testkit.name";
 /// On the images of built-in nodes; its value is `node`.
 ///
 /// ```no_run
+/// # use netcheck_testkit::LABEL_IMAGE;
 /// # fn test() {
 /// println!("docker image ls --filter label={LABEL_IMAGE}");
 /// # }
