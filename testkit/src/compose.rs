@@ -133,13 +133,6 @@ impl ComposeBuilder {
     /// The project's name, instead of the file's `name` or its folder's; the lab's id follows it.
     ///
     /// ```no_run
-    /// # use netcheck_testkit::Compose;
-    /// # fn test(project: &Compose) {
-    /// println!("docker ps --filter label=com.docker.compose.project={}", project.project());
-    /// # }
-    /// ```
-    ///
-    /// ```no_run
     /// # use netcheck_testkit::Lab;
     /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
     /// let shop = lab.compose_file("compose.yaml").project("shop").up().await?;
@@ -276,6 +269,13 @@ impl ComposeBuilder {
 
 impl Compose {
     /// The project, as in the label `com.docker.compose.project`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Compose;
+    /// # fn test(project: &Compose) {
+    /// println!("docker ps --filter label=com.docker.compose.project={}", project.project());
+    /// # }
+    /// ```
     pub fn project(&self) -> &str {
         &self.project
     }
