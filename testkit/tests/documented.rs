@@ -98,8 +98,8 @@ fn begins_elsewhere(tree: &UseTree) -> bool {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("the folder of the source is read") {
+        let path = entry.expect("its entries too").path();
         if path.is_dir() {
             found.extend(files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
