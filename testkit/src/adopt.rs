@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, Mount, MountTmpfsOptions, MountType, PortBinding,
@@ -18,7 +19,7 @@ use testcontainers::{
     ContainerAsync, ContainerRequest, ImageExt as _, ReuseDirective, TestcontainersError,
 };
 
-use crate::container::{Image, Plan, Started};
+use crate::container::{Image, Plan, Record, Started};
 use crate::error::{Error, Result};
 use crate::lab::Inner;
 use crate::owner;
@@ -129,11 +130,20 @@ async fn start_or_error<I: testcontainers::Image + Send + Sync + 'static>(
             }
             Ok(())
         };
+        let begun = Instant::now();
         match tokio::time::timeout(timeout, waited).await {
             Err(_) => Err(Error::NotReady {
                 name: name.clone(),
                 waited_for: "the wait conditions of its image".into(),
                 after: timeout,
+                logs: start::last_lines(lab, &record).await,
+            }),
+            // What testcontainers says of a container that has ended is the engine's 409 about the
+            // next look at it, or the end of its output; the story is that it ended.
+            Ok(Err(_)) if has_ended(lab, &record).await => Err(Error::NotReady {
+                name: name.clone(),
+                waited_for: "it ended before the wait conditions of its image were met".into(),
+                after: begun.elapsed(),
                 logs: start::last_lines(lab, &record).await,
             }),
             Ok(Err(source)) => Err(Error::Testcontainers {
@@ -150,6 +160,13 @@ async fn start_or_error<I: testcontainers::Image + Send + Sync + 'static>(
     let genuine = start::or_remove(lab, &record, adopting).await?;
     start::is_ready(lab, &record);
     Ok(Started::new(container, genuine))
+}
+
+/// Whether the engine says that it does not run; not if it does not say.
+async fn has_ended(lab: &Inner, record: &Record) -> bool {
+    let inspected = start::inspect(lab, record).await.ok();
+    let state = inspected.and_then(|inspected| inspected.state);
+    state.and_then(|state| state.running) == Some(false)
 }
 
 /// What testcontainers 0.28 would ask the engine for (its `runners::async_runner`), save for the

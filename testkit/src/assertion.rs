@@ -39,6 +39,16 @@ const DATAGRAM_MS: u32 = 500;
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// A name in the lab: `"app"`, or a container's handle.
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let db = lab.get("mysql-db")?;
+/// let by_name = lab.from("mysql-db");
+/// let by_handle = lab.from(&db);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who(pub(crate) String);
 
@@ -67,6 +77,15 @@ impl<I: testcontainers::Image> From<&Started<I>> for Who {
 }
 
 /// Somebody who looks; from [`Lab::from`].
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, tcp};
+/// # async fn test(lab: &Lab) {
+/// let app = lab.from("app");
+/// app.to("mysql-db", tcp(3306)).must_connect().await;
+/// app.name("nobody").must_not_resolve().await;
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Source {
     lab: Arc<Inner>,
@@ -74,6 +93,17 @@ pub struct Source {
 }
 
 /// From somebody to a port of somebody; from [`Source::to`].
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, tcp};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let path = lab.from("app").to("mysql-db", tcp(3306));
+/// if path.connects().await? {
+///     path.must_connect().await;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Path {
     lab: Arc<Inner>,
@@ -85,6 +115,13 @@ pub struct Path {
 }
 
 /// A name as seen by somebody; from [`Source::name`].
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) {
+/// lab.from("app").name("mysql-db").must_be("mysql-db").await;
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Name {
     lab: Arc<Inner>,
@@ -94,6 +131,16 @@ pub struct Name {
 }
 
 /// What came of an attempt to connect.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Attempt, Lab, tcp};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let attempt = lab.from("app").to("mysql-db", tcp(1)).attempt().await?;
+/// assert_eq!(attempt, Attempt::Refused);
+/// assert_eq!(attempt.to_string(), "refused");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -120,6 +167,15 @@ pub enum Attempt {
 }
 
 /// The kind of refusal that is expected.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Refusal, Lab, tcp};
+/// # async fn test(lab: &Lab) {
+/// let app = lab.from("app");
+/// app.to("mysql-db", tcp(1)).must_not_connect(Refusal::Refused).await;
+/// app.to("nobody", tcp(80)).must_not_connect(Refusal::NoName).await;
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -228,6 +284,13 @@ impl fmt::Display for Attempt {
 
 impl Lab {
     /// Looks from inside this container.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_connect().await;
+    /// # }
+    /// ```
     pub fn from(&self, who: impl Into<Who>) -> Source {
         Source {
             lab: Arc::clone(self.inner()),
@@ -284,6 +347,14 @@ impl Lab {
 impl Source {
     /// To a port of somebody, by the name or address that the application uses. The name is
     /// resolved inside, as the application's would be.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp, udp};
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_connect().await;
+    /// lab.from("app").to("10.9.0.10", udp(53)).must_connect().await;
+    /// # }
+    /// ```
     pub fn to(&self, host: impl Into<Who>, port: Port) -> Path {
         Path {
             lab: Arc::clone(&self.lab),
@@ -296,6 +367,16 @@ impl Source {
     }
 
     /// To an address.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("app")
+    ///     .to_address("10.9.0.10:3306".parse().unwrap())
+    ///     .must_connect()
+    ///     .await;
+    /// # }
+    /// ```
     pub fn to_address(&self, at: SocketAddr) -> Path {
         self.to(at.ip().to_string(), crate::tcp(at.port()))
     }
@@ -306,6 +387,17 @@ impl Source {
     /// # Errors
     ///
     /// [`Error::Invalid`]: no host, no port and no known scheme. The message has no secrets.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.from("app")
+    ///     .to_url("mysql://root:secret@mysql-db/some")? // port 3306
+    ///     .must_connect()
+    ///     .await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn to_url(&self, url: &str) -> Result<Path> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -332,6 +424,13 @@ impl Source {
     }
 
     /// A name as it is seen from here.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("app").name("mysql-db").must_resolve().await;
+    /// # }
+    /// ```
     pub fn name(&self, name: impl Into<String>) -> Name {
         Name {
             lab: Arc::clone(&self.lab),
@@ -345,7 +444,17 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], or [`Error::Invalid`] if the container cannot be looked from.
+    /// [`Error::Unknown`]: no such container. [`Error::Invalid`]: it cannot be looked from, or there
+    /// was no answer.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network, db: &Container) -> netcheck_testkit::Result<()> {
+    /// let addresses = lab.from("app").resolves("mysql-db").await?;
+    /// assert_eq!(addresses, [db.address(back).await?]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn resolves(&self, name: impl Into<String>) -> Doing<Vec<IpAddr>> {
         let (lab, who, name) = (Arc::clone(&self.lab), self.who.clone(), name.into());
         self.lab
@@ -355,6 +464,19 @@ impl Source {
 
 impl Path {
     /// How long one attempt may take; 3.5 s by default.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) {
+    /// use std::time::Duration;
+    ///
+    /// lab.from("app")
+    ///     .to("far-away", tcp(80))
+    ///     .patience(Duration::from_secs(10))
+    ///     .must_connect()
+    ///     .await;
+    /// # }
+    /// ```
     #[must_use]
     pub fn patience(mut self, time: Duration) -> Self {
         self.patience = time;
@@ -362,6 +484,21 @@ impl Path {
     }
 
     /// What is asserted has to become true within this time, not at once.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Lab, tcp};
+    /// # async fn test(lab: &Lab, db: &Container) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// db.start().await?;
+    /// lab.from("app")
+    ///     .to("mysql-db", tcp(3306))
+    ///     .within(Duration::from_secs(5))
+    ///     .must_connect()
+    ///     .await;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
@@ -372,7 +509,17 @@ impl Path {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], or [`Error::Invalid`] if the container cannot be looked from.
+    /// [`Error::Unknown`]: no such container to look from. [`Error::Invalid`]: it cannot be looked
+    /// from, or there was no answer.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Attempt, Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let attempt = lab.from("app").to("mysql-db", tcp(3306)).attempt().await?;
+    /// assert!(matches!(attempt, Attempt::Connected | Attempt::Refused));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn attempt(&self) -> Doing<Attempt> {
         let path = self.clone();
         self.lab.job(async move { path.try_once().await })
@@ -383,6 +530,14 @@ impl Path {
     /// # Errors
     ///
     /// As for [`Path::attempt`].
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// assert!(lab.from("app").to("mysql-db", tcp(3306)).connects().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connects(&self) -> Doing<bool> {
         let path = self.clone();
         self.lab
@@ -393,7 +548,17 @@ impl Path {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], [`Error::Engine`].
+    /// [`Error::Unknown`]: no such container in the lab. [`Error::Engine`]: the engine did not say
+    /// what a diagnosis needs.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let diagnosis = lab.from("app").to("mysql-db", tcp(3307)).diagnose().await?;
+    /// assert_eq!(diagnosis.codes(), ["wrong-port"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn diagnose(&self) -> Doing<crate::Diagnosis> {
         let path = self.clone();
         self.lab.job(async move {
@@ -407,6 +572,13 @@ impl Path {
     /// # Panics
     ///
     /// If it does not connect, or cannot be asked.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_connect().await;
+    /// # }
+    /// ```
     #[track_caller]
     pub fn must_connect(self) -> Must {
         self.must("must connect", |attempt| *attempt == Attempt::Connected)
@@ -417,6 +589,16 @@ impl Path {
     /// # Panics
     ///
     /// If it connects, or fails in another way, or cannot be asked.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refusal, Lab, tcp};
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("stranger")
+    ///     .to("mysql-db", tcp(3306))
+    ///     .must_not_connect(Refusal::NoName)
+    ///     .await;
+    /// # }
+    /// ```
     #[track_caller]
     pub fn must_not_connect(self, refusal: Refusal) -> Must {
         let wanted = match refusal {
@@ -573,6 +755,19 @@ async fn ask(
 
 impl Name {
     /// What is asserted has to become true within this time, not at once.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) {
+    /// use std::time::Duration;
+    ///
+    /// lab.from("app")
+    ///     .name("mysql-db")
+    ///     .within(Duration::from_secs(2))
+    ///     .must_resolve()
+    ///     .await;
+    /// # }
+    /// ```
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
@@ -584,6 +779,13 @@ impl Name {
     /// # Panics
     ///
     /// If it does not, or cannot be asked.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("app").name("db.internal").must_be("mysql-db").await;
+    /// # }
+    /// ```
     #[track_caller]
     pub fn must_be(self, container: impl Into<Who>) -> Must {
         let container = container.into();
@@ -614,6 +816,13 @@ impl Name {
     /// # Panics
     ///
     /// If it does not, or cannot be asked.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("app").name("mysql-db").must_resolve().await;
+    /// # }
+    /// ```
     #[track_caller]
     pub fn must_resolve(self) -> Must {
         let wanted = format!("{}: the name {} must resolve", self.who.0, self.name);
@@ -627,6 +836,13 @@ impl Name {
     /// # Panics
     ///
     /// If it resolves, or cannot be asked.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) {
+    /// lab.from("stranger").name("mysql-db").must_not_resolve().await;
+    /// # }
+    /// ```
     #[track_caller]
     pub fn must_not_resolve(self) -> Must {
         let wanted = format!("{}: the name {} must not resolve", self.who.0, self.name);
@@ -690,6 +906,14 @@ impl Name {
 
 /// An assertion under way: `await` it, or [`wait`](Must::wait) for it. Unlike other futures of
 /// this crate it panics when the answer is no.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, tcp};
+/// # async fn test(lab: &Lab) {
+/// let must = lab.from("app").to("mysql-db", tcp(3306)).must_connect();
+/// must.await; // or must.wait() in a plain #[test]
+/// # }
+/// ```
 #[must_use = "an assertion asserts nothing until it is awaited"]
 #[derive(Debug)]
 pub struct Must {
@@ -704,6 +928,13 @@ impl Must {
     /// # Panics
     ///
     /// Like `.await`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # fn test(lab: &Lab) {
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_connect().wait();
+    /// # }
+    /// ```
     pub fn wait(self) {
         crate::wait(self);
     }

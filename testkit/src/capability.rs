@@ -13,6 +13,17 @@ use crate::error::{Error, Result};
 use crate::lab::{Inner, Lab};
 
 /// What can be done here; for what cannot, what is missing, in words. It can be snapshotted.
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let can = lab.capabilities().await?;
+/// if let Err(why) = &can.link {
+///     eprintln!("no bad links here: {why}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -35,7 +46,17 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`], or [`Error::Unsupported`] if not even the helper can run.
+    /// [`Error::Unsupported`]: not even the helper can run here. [`Error::Api`]: the engine refused to
+    /// start it. [`Error::TimedOut`]: it did not answer. [`Error::Engine`]: its image was not taken.
+    /// [`Error::Invalid`]: it gave another answer.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// println!("{}", lab.capabilities().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn capabilities(&self) -> Doing<Capabilities> {
         let lab = Arc::clone(self.inner());
         self.inner().job(async move {

@@ -23,6 +23,14 @@ use crate::lab::{Inner, Lab};
 use crate::target::Port;
 
 /// How a Compose project is to be brought up; begun by [`Lab::compose_file`].
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let project = lab.compose_file("compose.yaml").free_host_ports().up().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until `up` is called and awaited"]
 pub struct ComposeBuilder {
     lab: Arc<Inner>,
@@ -43,6 +51,17 @@ pub(crate) struct Wanted {
 
 /// A Compose project that is up. Its services are also what [`Lab::get`] finds by their names, its
 /// networks what [`Lab::get_network`] does.
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let project = lab.compose_file("compose.yaml").up().await?;
+/// for service in project.services() {
+///     println!("{} is {}", service.name(), service.real_name());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Compose {
     project: String,
@@ -112,24 +131,59 @@ impl Lab {
 
 impl ComposeBuilder {
     /// The project's name, instead of the file's `name` or its folder's; the lab's id follows it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let shop = lab.compose_file("compose.yaml").project("shop").up().await?;
+    /// assert!(shop.project().starts_with("shop"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn project(mut self, name: impl Into<String>) -> Self {
         self.wanted.project = Some(name.into());
         self
     }
 
     /// A variable of the file, before those of the process and of `.env`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// // image: registry.example/web:${TAG}
+    /// lab.compose_file("compose.yaml").variable("TAG", "11").up().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.wanted.variables.insert(name.into(), value.into());
         self
     }
 
     /// The image of a service, instead of its `image` or `build`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let stub = lab.node_image().await?;
+    /// lab.compose_file("compose.yaml").image("payments", stub).up().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn image(mut self, service: impl Into<String>, image: impl Into<String>) -> Self {
         self.wanted.images.insert(service.into(), image.into());
         self
     }
 
     /// Brings up the services of this profile too; `*` those of all.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.compose_file("compose.yaml").profile("debug").up().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn profile(mut self, name: impl Into<String>) -> Self {
         self.wanted.profiles.insert(name.into());
         self
@@ -137,6 +191,14 @@ impl ComposeBuilder {
 
     /// The service is ready only when this port takes connections from the network, in addition to
     /// its health check.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.compose_file("compose.yaml").ready("web", tcp(80)).up().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ready(mut self, service: impl Into<String>, port: Port) -> Self {
         self.wanted.ready.push((service.into(), port));
         self
@@ -144,12 +206,34 @@ impl ComposeBuilder {
 
     /// Publishes every port at a free one of the host instead of the one in the file, so that tests
     /// may run in parallel; [`Container::endpoint`] tells which.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let project = lab.compose_file("compose.yaml").free_host_ports().up().await?;
+    /// let at = project.service("web")?.endpoint(tcp(80)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn free_host_ports(mut self) -> Self {
         self.wanted.free_host_ports = true;
         self
     }
 
     /// How long each service may take to be ready once it has started; 60 s by default.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// lab.compose_file("compose.yaml")
+    ///     .startup_timeout(Duration::from_secs(180))
+    ///     .up()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn startup_timeout(mut self, time: Duration) -> Self {
         self.wanted.timeout = time;
         self
@@ -166,6 +250,17 @@ impl ComposeBuilder {
     /// [`Error::NotReady`](crate::Error::NotReady) and
     /// [`Error::Testcontainers`](crate::Error::Testcontainers) (an image that cannot be pulled) of
     /// the first service that failed; what was made until then stays in the lab.
+    /// [`Error::Invalid`](crate::Error::Invalid): a name that is none, or one that the lab has
+    /// already, or testcontainers speaks to another engine.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.compose_file("compose.yaml").up().await?;
+    /// lab.from("web").to("db", tcp(3306)).must_connect().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn up(self) -> Doing<Compose> {
         let lab = Arc::clone(&self.lab);
         lab.job(up::up(self.lab, self.wanted))
@@ -174,11 +269,26 @@ impl ComposeBuilder {
 
 impl Compose {
     /// The project, as in the label `com.docker.compose.project`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Compose;
+    /// # fn test(project: &Compose) {
+    /// println!("docker ps --filter label=com.docker.compose.project={}", project.project());
+    /// # }
+    /// ```
     pub fn project(&self) -> &str {
         &self.project
     }
 
     /// Its services that were brought up, by name.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Compose;
+    /// # fn test(project: &Compose) {
+    /// let names: Vec<_> = project.services().iter().map(|service| service.name()).collect();
+    /// assert_eq!(names, ["db", "web"]);
+    /// # }
+    /// ```
     pub fn services(&self) -> &[Container] {
         &self.services
     }
@@ -187,7 +297,16 @@ impl Compose {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`](crate::Error::Unknown).
+    /// [`Error::Unknown`](crate::Error::Unknown): the file has none of that name, or it was not
+    /// brought up (its profile).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Compose;
+    /// # fn test(project: &Compose) -> netcheck_testkit::Result<()> {
+    /// let web = project.service("web")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn service(&self, name: &str) -> Result<&Container> {
         let found = self.services.iter().find(|service| service.name() == name);
         found.ok_or_else(|| crate::Error::Unknown {

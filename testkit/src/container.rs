@@ -26,6 +26,20 @@ pub(crate) const STARTUP: Duration = Duration::from_secs(60);
 
 /// How a container is to be; begun by [`Lab::node`](crate::Lab::node) (with `S` = [`Node`]) or
 /// [`Lab::container`](crate::Lab::container) (with `S` = [`Image<I>`](Image)).
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let back = lab.network("back").create().await?;
+/// let db = lab
+///     .node("mysql-db")
+///     .on(back.alias("db.internal").host(10))
+///     .banner(3306)
+///     .start()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until `start` or `create` is called and awaited"]
 pub struct Builder<S> {
     pub(crate) lab: Arc<Inner>,
@@ -87,6 +101,15 @@ impl<S> Builder<S> {
 
     /// On this network, from before its first process runs; once for each network. Its name in the
     /// lab is an alias there. `net.alias("db.internal").host(10)` says more than `&net`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// let front = lab.network("front").create().await?;
+    /// lab.node("proxy").on(&front).on(back.alias("gateway").host(10)).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on(mut self, endpoint: impl Into<Endpoint>) -> Self {
         self.plan.endpoints.push(endpoint.into());
         self
@@ -94,21 +117,55 @@ impl<S> Builder<S> {
 
     /// On the engine's default `bridge` network, which has no DNS of its own. This is also where a
     /// container is that was put nowhere.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("old").on_default_bridge().start().await?;
+    /// lab.from("old").name("mysql-db").must_not_resolve().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_default_bridge(self) -> Self {
         self.mode("bridge")
     }
 
     /// In the host's network namespace (`--network host`).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("agent").on_host_network().start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_host_network(self) -> Self {
         self.mode("host")
     }
 
     /// On no network (`--network none`).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("alone").on_no_network().start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_no_network(self) -> Self {
         self.mode("none")
     }
 
     /// In the network namespace of another container (`--network container:…`).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Lab, tcp};
+    /// # async fn test(lab: &Lab, db: &Container) -> netcheck_testkit::Result<()> {
+    /// lab.node("sidecar").in_network_of(db).start().await?;
+    /// lab.from("sidecar").to("127.0.0.1", tcp(3306)).must_connect().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn in_network_of(self, other: &impl ContainerRef) -> Self {
         let mode = format!("container:{}", other.container_id());
         self.mode(&mode)
@@ -121,6 +178,17 @@ impl<S> Builder<S> {
 
     /// Starts only when the container that the test calls so is ready. It may be begun later, or
     /// at the same time in another future.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let app = lab.node("app").after("mysql-db").start();
+    /// let db = lab.node("mysql-db").banner(3306).start();
+    /// db.await?;
+    /// app.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn after(mut self, name: impl Into<String>) -> Self {
         self.plan.after.push(name.into());
         self
@@ -128,6 +196,20 @@ impl<S> Builder<S> {
 
     /// Is ready only when this port takes connections from the network (not just on loopback), in
     /// addition to the wait conditions of an image. UDP: when somebody listens there.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network, tcp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// use netcheck_testkit::testcontainers::GenericImage;
+    ///
+    /// lab.container("redis", GenericImage::new("redis", "7"))
+    ///     .on(back)
+    ///     .ready(tcp(6379))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ready(mut self, port: Port) -> Self {
         self.plan.ready.push(port);
         self.expects(port)
@@ -135,6 +217,15 @@ impl<S> Builder<S> {
 
     /// Takes part in [`Lab::matrix`](crate::Lab::matrix) with this port. Ports of services of
     /// built-in nodes, ports that are published or waited for do so anyway.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network, tcp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("web").on(back).expects(tcp(8080)).start().await?;
+    /// println!("{}", lab.matrix().await?); // has a column web:8080/tcp
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expects(mut self, port: Port) -> Self {
         if !self.plan.declared.contains(&port) {
             self.plan.declared.push(port);
@@ -143,23 +234,61 @@ impl<S> Builder<S> {
     }
 
     /// Names the port in the container's metadata, as `--expose` does; nothing is published.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network, tcp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("db").on(back).expose(tcp(3306)).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expose(mut self, port: Port) -> Self {
         self.plan.exposed.push(port);
         self.expects(port)
     }
 
     /// Publishes the port on a free port of the host (see [`Container::endpoint`]).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let web = lab.node("web").http(80).publish(tcp(80)).start().await?;
+    /// let at = web.endpoint(tcp(80)).await?;
+    /// std::net::TcpStream::connect(at).unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn publish(self, port: Port) -> Self {
         self.publishes(port, None, 0)
     }
 
     /// Publishes the port as this one of the host, on every address: `-p 8080:80`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("web").http(80).publish_as(tcp(80), 8080).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn publish_as(self, port: Port, host_port: u16) -> Self {
         self.publishes(port, None, host_port)
     }
 
     /// Publishes the port at this address and port of the host; `0.0.0.0` means every IPv4
     /// address, port 0 a free one.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("web")
+    ///     .http(80)
+    ///     .publish_at(tcp(80), ([127, 0, 0, 1], 0))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn publish_at(self, port: Port, host: impl Into<SocketAddr>) -> Self {
         let host = host.into();
         self.publishes(port, Some(host.ip()), host.port())
@@ -171,18 +300,46 @@ impl<S> Builder<S> {
     }
 
     /// An environment variable.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("app")
+    ///     .on(back)
+    ///     .env("DATABASE_URL", "mysql://mysql-db:3306/some")
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.plan.env.insert(name.into(), value.into());
         self
     }
 
     /// A label, beside the kit's own.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("app").label("com.example.team", "orders").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.plan.labels.insert(key.into(), value.into());
         self
     }
 
     /// One more line of /etc/hosts: `name` is `address`, which may be `host-gateway`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("app").add_host("payments.example", "10.9.0.10").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn add_host(mut self, name: &str, address: &str) -> Self {
         self.plan.hosts.push(format!("{name}:{address}"));
         self
@@ -191,17 +348,45 @@ impl<S> Builder<S> {
     /// `host.docker.internal` is the host, as it is on Docker Desktop anyway. A listener of the
     /// test on 0.0.0.0 is reached by it; for one on 127.0.0.1 see
     /// [`Lab::expose`](crate::Lab::expose).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("app").on(back).host_access().start().await?;
+    /// lab.from("app").name("host.docker.internal").must_resolve().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn host_access(self) -> Self {
         self.add_host("host.docker.internal", "host-gateway")
     }
 
     /// A file in it, there before its first process runs; missing folders are made. The mode is
     /// 0644.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("app").file("/etc/app/config.toml", "port = 80\n").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn file(self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
         self.file_with_mode(path, content, 0o644)
     }
 
     /// The same with a mode of its own, e.g. `0o755` for a script.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("app")
+    ///     .file_with_mode("/docker-entrypoint.d/10-seed.sh", "#!/bin/sh\n", 0o755)
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn file_with_mode(
         mut self,
         path: impl Into<String>,
@@ -218,6 +403,21 @@ impl<S> Builder<S> {
     }
 
     /// How long it may take to be ready; 60 s by default.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// lab.node("slow")
+    ///     .on(back)
+    ///     .banner(3306)
+    ///     .startup_timeout(Duration::from_secs(120))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn startup_timeout(mut self, time: Duration) -> Self {
         self.plan.timeout = time;
         self
@@ -225,6 +425,15 @@ impl<S> Builder<S> {
 
     /// The name that the engine shows, for tests about names. By default the name in the lab and
     /// the lab's id; whatever it is, it has to be unique on the engine.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let db = lab.node("db").real_name("shop-db-1").start().await?;
+    /// assert_eq!(db.real_name(), "shop-db-1");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn real_name(mut self, name: impl Into<String>) -> Self {
         self.plan.real_name = Some(name.into());
         self
@@ -232,6 +441,21 @@ impl<S> Builder<S> {
 
     /// Adjusts the request to the engine, for all that has no method here. Several adjust it one
     /// after the other.
+    ///
+    /// # Panics
+    ///
+    /// If `adjust` panics, whoever waits for the start panics with its message.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("app")
+    ///     .configure(|body| body.stop_signal = Some("SIGINT".into()))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn configure(
         mut self,
         adjust: impl FnOnce(&mut ContainerCreateBody) + Send + 'static,
@@ -241,11 +465,30 @@ impl<S> Builder<S> {
     }
 
     /// The same for its `HostConfig` (sysctls, DNS servers, restart policy, mounts, …).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("app")
+    ///     .host_config(|host| host.dns_search = Some(vec!["corp.example".into()]))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn host_config(self, adjust: impl FnOnce(&mut HostConfig) + Send + 'static) -> Self {
         self.configure(move |body| adjust(body.host_config.get_or_insert_default()))
     }
 
     /// Servers, search domains and options of its resolver are the given ones.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("app").dns(&["192.0.2.53".parse().unwrap()]).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn dns(self, servers: &[IpAddr]) -> Self {
         let servers = servers.iter().map(ToString::to_string).collect();
         self.host_config(move |host| host.dns = Some(servers))
@@ -318,6 +561,17 @@ impl Record {
 }
 
 /// A container of a lab. Cloning it makes another handle to the same container.
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let db = lab.get("mysql-db")?;
+/// let same = db.clone();
+/// assert_eq!(db.id(), same.id());
+/// db.kill().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Container {
     lab: Arc<Inner>,
@@ -326,11 +580,40 @@ pub struct Container {
 
 /// Something that stands for a container: a [`Container`], a [`Started`], or testcontainers' own
 /// `ContainerAsync`.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Container, ContainerRef};
+/// # fn test(db: &Container) {
+/// // Takes any of the three.
+/// fn id(of: &impl ContainerRef) -> &str {
+///     of.container_id()
+/// }
+/// assert_eq!(id(db), db.id());
+/// # }
+/// ```
 pub trait ContainerRef {
     /// The engine's id, or a name that is unique on the engine.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Container;
+    /// # fn test(db: &Container) {
+    /// use netcheck_testkit::ContainerRef as _;
+    ///
+    /// assert_eq!(db.container_id(), db.id());
+    /// # }
+    /// ```
     fn container_id(&self) -> &str;
 
     /// The name the test gave it, if it is a container of a lab.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Container;
+    /// # fn test(db: &Container) {
+    /// use netcheck_testkit::ContainerRef as _;
+    ///
+    /// assert_eq!(db.lab_name(), Some("mysql-db"));
+    /// # }
+    /// ```
     fn lab_name(&self) -> Option<&str> {
         None
     }
@@ -373,6 +656,16 @@ impl<C: ContainerRef> ContainerRef for &C {
 }
 
 /// What a command in a container came to.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Container, Output};
+/// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+/// let done: Output = db.exec(["cat", "/etc/hostname"]).await?;
+/// assert_eq!(done.code, 0, "{}", done.stderr);
+/// println!("{}", done.stdout);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// Its exit code.
@@ -389,16 +682,38 @@ impl Container {
     }
 
     /// The name the test gave it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// assert_eq!(lab.get("mysql-db")?.name(), "mysql-db");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &str {
         &self.record.name
     }
 
     /// The name the engine shows.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Container;
+    /// # fn test(db: &Container) {
+    /// println!("docker logs {}", db.real_name());
+    /// # }
+    /// ```
     pub fn real_name(&self) -> &str {
         &self.record.real_name
     }
 
     /// The engine's id.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Lab};
+    /// # async fn test(lab: &Lab, db: &Container) {
+    /// lab.docker().pause_container(db.id()).await.unwrap();
+    /// # }
+    /// ```
     pub fn id(&self) -> &str {
         &self.record.id
     }
@@ -408,6 +723,15 @@ impl Container {
     /// # Errors
     ///
     /// [`Error::Api`]: somebody removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Container;
+    /// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+    /// let restarts = db.inspect().await?.restart_count;
+    /// assert_eq!(restarts, Some(0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn inspect(&self) -> Doing<ContainerInspectResponse> {
         let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
         self.lab
@@ -418,7 +742,17 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`]: it is not on that network, or not running.
+    /// [`Error::Invalid`]: it is not on that network, or not running. [`Error::Api`]: somebody
+    /// removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Network};
+    /// # async fn test(back: &Network, db: &Container) -> netcheck_testkit::Result<()> {
+    /// let at = db.address(back).await?;
+    /// assert!(at.is_ipv4());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn address(&self, network: &Network) -> Doing<IpAddr> {
         let found = self.addresses(network);
         let (name, network) = (self.name().to_owned(), network.name().to_owned());
@@ -436,6 +770,15 @@ impl Container {
     /// # Errors
     ///
     /// [`Error::Api`]: somebody removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Network};
+    /// # async fn test(back: &Network, db: &Container) -> netcheck_testkit::Result<()> {
+    /// let all = db.addresses(back).await?;
+    /// assert_eq!(all.len(), 2, "IPv4 and IPv6");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn addresses(&self, network: &Network) -> Doing<Vec<IpAddr>> {
         let inspected = self.inspect();
         let network = network.id().to_owned();
@@ -456,6 +799,16 @@ impl Container {
     /// # Errors
     ///
     /// [`Error::Invalid`]: the port is not published, or the container does not run.
+    /// [`Error::Api`]: somebody removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, tcp};
+    /// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+    /// let at = db.endpoint(tcp(3306)).await?;
+    /// std::net::TcpStream::connect(at).unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn endpoint(&self, port: Port) -> Doing<SocketAddr> {
         let inspected = self.inspect();
         let (name, host) = (
@@ -485,6 +838,14 @@ impl Container {
     /// # Errors
     ///
     /// [`Error::Api`]: somebody removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Container;
+    /// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+    /// assert!(db.logs(50).await?.contains("ready for connections"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn logs(&self, lines: usize) -> Doing<String> {
         let (lab, id) = (Arc::clone(&self.lab), self.id().to_owned());
         self.lab.job(async move {
@@ -499,6 +860,15 @@ impl Container {
     ///
     /// [`Error::Api`]: it does not run, or there is no such program (some engines tell that by exit
     /// code 126 or 127 instead).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Container;
+    /// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+    /// let done = db.exec(["mysqladmin", "ping"]).await?;
+    /// assert_eq!(done.code, 0, "{}", done.stderr);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn exec<W: Into<String>>(&self, words: impl IntoIterator<Item = W>) -> Doing<Output> {
         let words: Vec<String> = words.into_iter().map(Into::into).collect();
         let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
@@ -506,11 +876,22 @@ impl Container {
             .job(async move { start::exec(&lab, &record, words).await })
     }
 
-    /// Stops it: SIGTERM, and after `grace` SIGKILL.
+    /// Stops it: SIGTERM, and after `grace` (in whole seconds, rounded down) SIGKILL.
     ///
     /// # Errors
     ///
-    /// [`Error::Api`].
+    /// [`Error::Api`]: somebody removed it. One that does not run is no error.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Container;
+    /// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// db.stop(Duration::from_secs(10)).await?;
+    /// db.start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop(&self, grace: Duration) -> Doing<()> {
         let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
         self.lab
@@ -522,6 +903,15 @@ impl Container {
     /// # Errors
     ///
     /// [`Error::Api`]: it does not run.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refusal, Container, Lab, tcp};
+    /// # async fn test(lab: &Lab, db: &Container) -> netcheck_testkit::Result<()> {
+    /// db.kill().await?;
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_not_connect(Refusal::Any).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn kill(&self) -> Doing<()> {
         let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
         self.lab
@@ -532,7 +922,19 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`].
+    /// [`Error::Api`]: e.g. its host port is taken by now, or somebody removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, tcp};
+    /// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// db.kill().await?;
+    /// db.start().await?;
+    /// db.wait_for(tcp(3306), Duration::from_secs(30)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start(&self) -> Doing<()> {
         let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
         self.lab
@@ -543,7 +945,18 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::NotReady`], with the end of its output.
+    /// [`Error::NotReady`], with the end of its output: nobody listened within `time`, or it ended.
+    /// [`Error::Api`]: somebody removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, tcp};
+    /// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// db.wait_for(tcp(3306), Duration::from_secs(30)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_for(&self, port: Port, time: Duration) -> Doing<()> {
         let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
         self.lab
@@ -555,7 +968,16 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`]: its root is read-only, or somebody removed it.
+    /// [`Error::Api`]: its root is read-only, or somebody removed it. [`Error::Invalid`]: the path is
+    /// none of a file.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Container;
+    /// # async fn test(db: &Container) -> netcheck_testkit::Result<()> {
+    /// db.put_file("/tmp/seed.sql", "CREATE DATABASE some;").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn put_file(&self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Doing<()> {
         let file = (path.into(), content.into(), 0o644);
         let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
@@ -567,7 +989,16 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`].
+    /// [`Error::NotRemoved`]: the engine refused. One that somebody removed before is no error.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.get("mysql-db")?.remove().await?;
+    /// lab.get("mysql-db").unwrap_err();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn remove(self) -> Doing<()> {
         let (lab, record) = (Arc::clone(&self.lab), Arc::clone(&self.record));
         self.lab
@@ -591,6 +1022,21 @@ impl fmt::Debug for Container {
 
 /// A container that was started from a testcontainers request: a [`Container`] that also is the
 /// genuine `ContainerAsync`.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Started, Lab, Network};
+/// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+/// use netcheck_testkit::testcontainers::GenericImage;
+///
+/// let redis: Started<GenericImage> = lab
+///     .container("redis", GenericImage::new("redis", "7"))
+///     .on(back)
+///     .start()
+///     .await?;
+/// println!("{}", redis.logs(10).await?); // as of any container of the lab
+/// # Ok(())
+/// # }
+/// ```
 pub struct Started<I: testcontainers::Image> {
     container: Container,
     genuine: testcontainers::ContainerAsync<I>,
@@ -602,11 +1048,33 @@ impl<I: testcontainers::Image> Started<I> {
     }
 
     /// Testcontainers' own handle. Dropping it removes nothing: the lab does.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// use netcheck_testkit::testcontainers::GenericImage;
+    ///
+    /// let redis = lab.container("redis", GenericImage::new("redis", "7")).start().await?;
+    /// assert_eq!(redis.testcontainers().id(), redis.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn testcontainers(&self) -> &testcontainers::ContainerAsync<I> {
         &self.genuine
     }
 
     /// The handle without its type.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// use netcheck_testkit::testcontainers::GenericImage;
+    ///
+    /// let redis = lab.container("redis", GenericImage::new("redis", "7")).start().await?;
+    /// let plain: Container = redis.container().clone();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn container(&self) -> &Container {
         &self.container
     }
@@ -628,6 +1096,18 @@ impl<I: testcontainers::Image> fmt::Debug for Started<I> {
 
 /// A container of an image of yours: wait strategies, environment, mounts, … come from the
 /// testcontainers request.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, Network};
+/// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+/// use netcheck_testkit::testcontainers::{GenericImage, core::WaitFor};
+///
+/// let image = GenericImage::new("redis", "7")
+///     .with_wait_for(WaitFor::message_on_stdout("Ready to accept connections"));
+/// lab.container("redis", image).on(back).start().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Image<I: testcontainers::Image> {
     pub(crate) request: testcontainers::ContainerRequest<I>,
 }
@@ -640,6 +1120,15 @@ impl<I: testcontainers::Image> Image<I> {
 
 /// A built-in node: a static program of 1.2 MB that serves what it is told to, and is silent
 /// otherwise. Without any service it waits to be looked from.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, Network};
+/// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+/// lab.node("web").on(back).http(80).start().await?;
+/// lab.node("client").on(back).start().await?; // serves nothing
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct Node {
     pub(crate) words: Vec<Word>,
@@ -658,6 +1147,19 @@ pub(crate) enum Word {
 
 /// Where a node's service listens: a port (on every address), or an address with a port
 /// (`([127, 0, 0, 1], 80)`, a `SocketAddr`).
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, Network};
+/// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+/// lab.node("db")
+///     .on(back)
+///     .banner(3306) // everywhere
+///     .http(([127, 0, 0, 1], 9104)) // on loopback only
+///     .start()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum At {
     /// On every address of the container.
@@ -686,57 +1188,158 @@ impl From<SocketAddr> for At {
 
 impl Builder<Node> {
     /// TCP that sends back what it gets.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network, tcp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("echo").on(back).tcp(7).start().await?;
+    /// lab.from("app").to("echo", tcp(7)).must_connect().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tcp(self, at: impl Into<At>) -> Self {
         self.serves("tcp", at.into(), crate::tcp)
     }
 
     /// UDP that sends back what it gets.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network, udp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("echo").on(back).udp(7).start().await?;
+    /// lab.from("app").to("echo", udp(7)).must_connect().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn udp(self, at: impl Into<At>) -> Self {
         self.serves("udp", at.into(), crate::udp)
     }
 
     /// HTTP that answers any request with status 200 and the caller's address.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("web").on(back).http(80).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn http(self, at: impl Into<At>) -> Self {
         self.serves("http", at.into(), crate::tcp)
     }
 
     /// TCP that speaks first, as MySQL, SSH and SMTP do, and then sends back what it gets.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("mysql-db").on(back).banner(3306).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn banner(self, at: impl Into<At>) -> Self {
         self.serves("banner", at.into(), crate::tcp)
     }
 
     /// TCP that listens and never accepts; four connections fill its queue.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("stuck").on(back).hang(80).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn hang(self, at: impl Into<At>) -> Self {
         self.serves("hang", at.into(), crate::tcp)
     }
 
     /// TCP that accepts and closes at once.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refusal, Lab, Network, tcp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("proxy").on(back).close(80).start().await?;
+    /// lab.from("app").to("proxy", tcp(80)).must_not_connect(Refusal::Closed).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(self, at: impl Into<At>) -> Self {
         self.serves("close", at.into(), crate::tcp)
     }
 
     /// TCP on IPv6 only.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let six = lab.network("six").ipv6().create().await?;
+    /// lab.node("web").on(&six).v6only(80).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn v6only(self, port: u16) -> Self {
         self.word(format!("v6only=[::]:{port}"))
             .expects(crate::tcp(port))
     }
 
     /// Waits so long before what follows.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network, tcp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// lab.node("slow").on(back).delay(Duration::from_secs(2)).banner(3306).start().await?;
+    /// lab.from("app")
+    ///     .to("slow", tcp(3306))
+    ///     .within(Duration::from_secs(10))
+    ///     .must_connect()
+    ///     .await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delay(self, time: Duration) -> Self {
         self.word(format!("after={}ms", time.as_millis()))
     }
 
     /// Exits with code 0 after so long, while the rest goes on.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// lab.node("flaky").on(back).tcp(80).exit_after(Duration::from_secs(1)).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn exit_after(self, time: Duration) -> Self {
         self.word(format!("exit-after={}ms", time.as_millis()))
     }
 
     /// Exits with this code.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// lab.node("broken").exit(3).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn exit(self, code: u8) -> Self {
         self.word(format!("exit={code}"))
     }
 
     /// Any word of the node's language (see [`node`](crate::node)).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("db").on(back).word("tcp=127.0.0.1:3306").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn word(mut self, word: impl Into<String>) -> Self {
         self.source.words.push(Word::Plain(word.into()));
         self
@@ -782,8 +1385,23 @@ impl Builder<Node> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`], [`Error::Api`] (e.g. a host port that is taken), [`Error::NotReady`].
+    /// - [`Error::Invalid`]: the name is taken in this lab, a network beside another mode, an address
+    ///   or path that is none, or the start of one it comes after failed.
+    /// - [`Error::Api`]: the engine refused, e.g. a host port that is taken.
+    /// - [`Error::NotReady`]: it ended, or a service did not listen in time; with its output.
+    /// - [`Error::TimedOut`]: one it comes after was not ready in time.
+    /// - [`Error::Unsupported`]: the engine runs another architecture than the kit was built for.
+    /// - [`Error::Engine`]: it does not take the nodes' image.
+    ///
     /// A container whose start failed is removed at once.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// let db = lab.node("mysql-db").on(back).banner(3306).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start(self) -> Doing<Container> {
         let (lab, inner) = (Arc::clone(&self.lab), Arc::clone(&self.lab));
         lab.job(async move { start::node(inner, self.plan, self.source, true).await })
@@ -793,7 +1411,17 @@ impl Builder<Node> {
     ///
     /// # Errors
     ///
-    /// As for [`Builder::start`].
+    /// Those of `start`, except [`Error::NotReady`].
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// let db = lab.node("mysql-db").on(back).banner(3306).create().await?;
+    /// lab.from("app").name("mysql-db").must_not_resolve().await;
+    /// db.start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn create(self) -> Doing<Container> {
         let (lab, inner) = (Arc::clone(&self.lab), Arc::clone(&self.lab));
         lab.job(async move { start::node(inner, self.plan, self.source, false).await })
@@ -805,9 +1433,33 @@ impl<I: testcontainers::Image + Send + Sync + 'static> Builder<Image<I>> {
     ///
     /// # Errors
     ///
-    /// As for built-in nodes, and [`Error::Testcontainers`]. [`Error::Unsupported`]: the request
-    /// copies files (`with_copy_to`), which only testcontainers itself can; use [`Builder::file`].
+    /// - [`Error::Testcontainers`]: its image cannot be pulled, it cannot be started, or a wait
+    ///   condition failed while it runs.
+    /// - [`Error::NotReady`]: it ended before its wait conditions were met, or they were not in time
+    ///   (its request's startup timeout, else [`Builder::startup_timeout`]); with its output.
+    /// - [`Error::Unsupported`]: the request copies files (`with_copy_to`), which only
+    ///   testcontainers itself can; use [`Builder::file`].
+    /// - [`Error::Invalid`]: as for built-in nodes; the request names a network; or testcontainers
+    ///   speaks to another engine than the lab.
+    /// - [`Error::Api`]: the engine refused. [`Error::TimedOut`]: one it comes after was not ready in
+    ///   time.
+    ///
     /// A container whose start failed is removed at once.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network, tcp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// use netcheck_testkit::testcontainers::GenericImage;
+    ///
+    /// let redis = lab
+    ///     .container("redis", GenericImage::new("redis", "7"))
+    ///     .on(back)
+    ///     .ready(tcp(6379))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start(self) -> Doing<Started<I>> {
         let (lab, inner) = (Arc::clone(&self.lab), Arc::clone(&self.lab));
         lab.job(async move { crate::adopt::start(inner, self.plan, self.source).await })

@@ -26,6 +26,15 @@ const TIME: Duration = Duration::from_secs(10);
 const WIDTH: usize = 100;
 
 /// netcheck's reports, fit for a snapshot. As text it is what `docker netcheck` prints.
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let diagnosis = lab.diagnose("app", "mysql-db").await?;
+/// assert!(diagnosis.is_healthy(), "{diagnosis}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Diagnosis {
@@ -34,11 +43,30 @@ pub struct Diagnosis {
 
 impl Diagnosis {
     /// One for each path or container that was looked at.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, LabReport};
+    /// # async fn test(lab: &Lab, report: &LabReport) -> netcheck_testkit::Result<()> {
+    /// for report in lab.check("app").await?.reports() {
+    ///     println!("{:?}", report.outcome);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reports(&self) -> &[Report] {
         &self.reports
     }
 
     /// Whether nothing is wrong, and nothing was left undecided.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let diagnosis = lab.check("app").await?;
+    /// assert!(diagnosis.is_healthy(), "{diagnosis}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_healthy(&self) -> bool {
         self.reports
             .iter()
@@ -46,6 +74,15 @@ impl Diagnosis {
     }
 
     /// The codes of the root causes, sorted.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let diagnosis = lab.from("app").to("mysql-db", tcp(3307)).diagnose().await?;
+    /// assert_eq!(diagnosis.codes(), ["wrong-port"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn codes(&self) -> Vec<&str> {
         let mut codes: Vec<&str> = self
             .reports
@@ -87,7 +124,17 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`]; [`Error::Invalid`]: no port of `to` takes part; [`Error::Engine`].
+    /// [`Error::Unknown`]: no such container in the lab. [`Error::Invalid`]: no port of `to` takes
+    /// part. [`Error::Engine`]: the engine did not say what a diagnosis needs.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let diagnosis = lab.diagnose("app", "mysql-db").await?;
+    /// println!("{diagnosis}"); // or insta::assert_snapshot!(diagnosis)
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn diagnose(
         &self,
         from: impl Into<crate::Who>,
@@ -116,7 +163,17 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], [`Error::Engine`].
+    /// [`Error::Unknown`]: no such container in the lab. [`Error::Engine`]: the engine did not say
+    /// what a diagnosis needs.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let diagnosis = lab.check("app").await?;
+    /// assert!(diagnosis.is_healthy(), "{diagnosis}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn check(&self, container: impl Into<crate::Who>) -> Doing<Diagnosis> {
         let lab = Arc::clone(self.inner());
         let name = container.into().0;

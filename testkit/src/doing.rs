@@ -36,7 +36,21 @@ impl<T> Doing<T> {
     ///
     /// # Errors
     ///
-    /// Those of the work.
+    /// Those of the work, which the method that began it lists; and of every work
+    /// [`Error::Ended`](crate::Error::Ended), if its lab ends before it is done.
+    ///
+    /// # Panics
+    ///
+    /// If a closure that was given to the work panics: with its message.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # fn test() -> netcheck_testkit::Result<()> {
+    /// let lab = Lab::start().wait()?;
+    /// lab.node("db").banner(3306).start().wait()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait(self) -> Result<T> {
         wait(self)
     }
@@ -66,6 +80,19 @@ impl Wake for Unpark {
 
 /// Blocks this thread until a future is done that needs no runtime of its own: any future of this
 /// crate, and `async` blocks made of such.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, Result, tcp, wait};
+/// #[test]
+/// fn the_database_greets() -> Result<()> {
+///     wait(async {
+///         let lab = Lab::start().await?;
+///         lab.node("db").banner(3306).start().await?;
+///         lab.from("db").to("127.0.0.1", tcp(3306)).must_connect().await;
+///         lab.end().await
+///     })
+/// }
+/// ```
 pub fn wait<F: Future>(work: F) -> F::Output {
     let mut work = pin!(work);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));

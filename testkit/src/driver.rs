@@ -7,11 +7,13 @@
 //! caller's thread.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -41,7 +43,7 @@ fn handle() -> Result<Handle> {
 
 /// Work that was handed over.
 pub(crate) struct Job<T> {
-    answer: oneshot::Receiver<T>,
+    answer: oneshot::Receiver<thread::Result<T>>,
     abort: AbortHandle,
 }
 
@@ -53,6 +55,11 @@ impl<T> Job<T> {
 
     /// Its result; none if it was aborted or panicked.
     pub(crate) async fn done(self) -> Option<T> {
+        self.outcome().await?.ok()
+    }
+
+    /// Its result or what it panicked with; none if it was aborted.
+    pub(crate) async fn outcome(self) -> Option<thread::Result<T>> {
         self.answer.await.ok()
     }
 }
@@ -63,8 +70,10 @@ pub(crate) fn spawn<T: Send + 'static>(
 ) -> Result<Job<T>> {
     let (tell, answer) = oneshot::channel();
     let task = handle()?.spawn(async move {
+        // A panic ends this piece of work and nothing else, as in a task of tokio.
+        let outcome = AssertUnwindSafe(work).catch_unwind().await;
         // Nobody may be waiting any more.
-        let _ = tell.send(work.await);
+        let _ = tell.send(outcome);
     });
     Ok(Job {
         answer,

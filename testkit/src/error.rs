@@ -6,6 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// With the error of this crate.
+///
+/// ```
+/// use netcheck_testkit::{Lab, Result};
+///
+/// async fn world(lab: &Lab) -> Result<()> {
+///     lab.network("back").create().await?;
+///     Ok(())
+/// }
+/// # Ok::<(), netcheck_testkit::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why something could not be made, broken, looked at or removed.
@@ -128,6 +138,13 @@ impl Error {
     }
 
     /// What to do next, in a sentence; empty where the message says it all.
+    ///
+    /// ```
+    /// use netcheck_testkit::Error;
+    ///
+    /// let error = Error::Unknown { what: "container", name: "dp".into(), known: vec!["db".into()] };
+    /// assert!(error.advice().contains("the test gave"));
+    /// ```
     pub fn advice(&self) -> String {
         match self {
             Self::Engine(error) => format!(

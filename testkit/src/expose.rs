@@ -22,6 +22,20 @@ impl Lab {
     /// # Errors
     ///
     /// [`Error::Unsupported`]: the engine is not on this machine, or not in this network namespace.
+    /// [`Error::Api`]: the engine does not say where its gateway is.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network, tcp};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// use std::net::TcpListener;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let port = lab.expose(listener.local_addr().unwrap()).await?;
+    /// lab.node("app").on(back).host_access().start().await?;
+    /// lab.from("app").to("host.docker.internal", tcp(port)).must_connect().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expose(&self, listener: impl Into<SocketAddr>) -> Doing<u16> {
         let lab = Arc::clone(self.inner());
         let to = listener.into();

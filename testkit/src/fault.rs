@@ -16,7 +16,34 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::sync::Mutex;
 
 pub use kind::{Disconnect, Dns, Link, Partition, Pause, Refuse};
-pub use netcheck_fault::{Counters, DnsOutcome, RefuseWith};
+
+/// ```no_run
+/// # use netcheck_testkit::{Counters, Lab, Link};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let lossy = lab.fault(Link::new("app", "mysql-db").loss(0.1)).await?;
+/// let Counters { dropped, passed, .. } = lossy.counters().await?;
+/// println!("{dropped} of {} packets were lost", dropped + passed);
+/// # Ok(())
+/// # }
+/// ```
+pub use netcheck_fault::Counters;
+/// ```no_run
+/// # use netcheck_testkit::{Dns, DnsOutcome, Lab};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let broken = lab.fault(Dns::new("app", "mysql-db", DnsOutcome::Servfail)).await?;
+/// lab.from("app").name("mysql-db").must_not_resolve().await;
+/// # Ok(())
+/// # }
+/// ```
+pub use netcheck_fault::DnsOutcome;
+/// ```no_run
+/// # use netcheck_testkit::{Lab, Refuse, RefuseWith};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let reset = lab.fault(Refuse::new("app", "mysql-db").with(RefuseWith::TcpReset)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub use netcheck_fault::RefuseWith;
 
 use crate::doing::Doing;
 use crate::driver;
@@ -49,6 +76,21 @@ pub struct Fault {
 }
 
 /// A fault that is not made yet: what [`Lab::fault`] takes.
+///
+/// ```no_run
+/// # use netcheck_testkit::{MakeFault, Lab};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// use netcheck_testkit::{Fault, Pause};
+///
+/// // Something of your own that takes any kind.
+/// async fn during(lab: &Lab, fault: impl MakeFault) -> netcheck_testkit::Result<Fault> {
+///     println!("breaking it");
+///     lab.fault(fault).await
+/// }
+/// let guard = during(lab, Pause::new("mysql-db")).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait MakeFault: Send + 'static {
     /// What is to be done, in terms of the lab.
     #[doc(hidden)]
@@ -83,6 +125,18 @@ impl Lab {
     /// [`Error::Invalid`](crate::Error::Invalid): a container does not run, has no address, is in
     /// the host's namespace, or the fault makes no sense (a loss of 2, nobody to part from).
     /// [`Error::Api`](crate::Error::Api): the engine refused, e.g. to pause what is paused.
+    /// [`Error::TimedOut`](crate::Error::TimedOut): the helper did not answer within 10 s.
+    /// [`Error::Engine`](crate::Error::Engine): the engine does not take the helper's image.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Partition, Lab};
+    /// # async fn test(lab: &Lab, db: &Container) -> netcheck_testkit::Result<()> {
+    /// let cut = lab.fault(Partition::between(["app"], ["mysql-db"])).await?;
+    /// println!("{cut}"); // partition app <|> mysql-db
+    /// cut.heal().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fault(&self, fault: impl MakeFault) -> Doing<Fault> {
         let lab = Arc::clone(self.inner());
         self.inner().job(async move {
@@ -151,6 +205,15 @@ impl Fault {
     ///
     /// [`Error::Api`](crate::Error::Api): e.g. somebody else has the address of a container that is
     /// to come back. [`Error::Ended`](crate::Error::Ended): the lab has ended, and the fault too.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Pause, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let paused = lab.fault(Pause::new("mysql-db")).await?;
+    /// paused.heal().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn heal(self) -> Doing<()> {
         let lab = Arc::clone(&self.lab);
         let healing = self.release();
@@ -174,6 +237,17 @@ impl Fault {
     /// # Errors
     ///
     /// [`Error::Api`](crate::Error::Api): its helper has ended, e.g. because somebody removed it.
+    /// [`Error::TimedOut`](crate::Error::TimedOut): it did not answer within 10 s.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refusal, Partition, Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let cut = lab.fault(Partition::between(["app"], ["mysql-db"])).await?;
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_not_connect(Refusal::TimedOut).await;
+    /// assert!(cut.counters().await?.dropped > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn counters(&self) -> Doing<Counters> {
         let record = Arc::clone(&self.record);
         self.lab.job(async move {

@@ -10,6 +10,14 @@ use crate::lab::Inner;
 
 /// Whether a lab stays at its end; `NETCHECK_TESTKIT_KEEP` says it for all that do not say it
 /// themselves: `1` (or `always`), `on-failure`, anything else or nothing for never.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Keep, Lab};
+/// # async fn test() -> netcheck_testkit::Result<()> {
+/// let lab = Lab::builder().keep(Keep::OnFailure).start().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
     /// It is removed.

@@ -81,6 +81,14 @@ pub(crate) struct State {
 }
 
 /// How a lab is to be; see [`Lab::builder`].
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test() -> netcheck_testkit::Result<()> {
+/// let lab = Lab::builder().test_name("orders::survive").start().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder does nothing until `start` is called and awaited"]
 pub struct LabBuilder {
@@ -92,6 +100,14 @@ pub struct LabBuilder {
 impl LabBuilder {
     /// The engine, as `DOCKER_HOST` spells it (`unix:///PATH`, `tcp://HOST:PORT`). By default the
     /// one that testcontainers uses.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test() -> netcheck_testkit::Result<()> {
+    /// let lab = Lab::builder().engine("tcp://127.0.0.1:2375").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn engine(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
         self
@@ -99,12 +115,28 @@ impl LabBuilder {
 
     /// The test's name, for labels and messages. By default the name of the thread, which is what
     /// Rust's test harness makes of it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test() -> netcheck_testkit::Result<()> {
+    /// let lab = Lab::builder().test_name("orders::survive").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn test_name(mut self, name: impl Into<String>) -> Self {
         self.test = Some(name.into());
         self
     }
 
     /// Whether to keep the lab at its end, instead of what `NETCHECK_TESTKIT_KEEP` says.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Keep, Lab};
+    /// # async fn test() -> netcheck_testkit::Result<()> {
+    /// let lab = Lab::builder().keep(Keep::Always).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn keep(mut self, keep: Keep) -> Self {
         self.keep = Some(keep);
         self
@@ -115,6 +147,15 @@ impl LabBuilder {
     /// # Errors
     ///
     /// [`Error::Engine`]: no engine answers, or it is none for Linux containers.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test() -> netcheck_testkit::Result<()> {
+    /// let lab = Lab::builder().start().await?;
+    /// lab.end().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start(self) -> Doing<Lab> {
         let test = self.test.unwrap_or_else(|| {
             let thread = std::thread::current();
@@ -149,22 +190,56 @@ impl Lab {
     /// # Errors
     ///
     /// [`Error::Engine`]: no engine answers, or it is none for Linux containers.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test() -> netcheck_testkit::Result<()> {
+    /// let lab = Lab::start().await?;
+    /// lab.end().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start() -> Doing<Self> {
         Self::builder().start()
     }
 
     /// A lab to be adjusted first.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test() -> netcheck_testkit::Result<()> {
+    /// let lab = Lab::builder().test_name("orders::survive").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> LabBuilder {
         LabBuilder::default()
     }
 
     /// Begins a network; `name` is valid in this lab.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab.network("back").ipv6().create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn network(&self, name: impl Into<String>) -> NetworkBuilder {
         NetworkBuilder::new(Arc::clone(&self.inner), name.into())
     }
 
     /// Begins a built-in node: a tiny server or a silent client that needs no image of yours and
     /// no registry. `name` is its name and its alias on each of its networks.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// let db = lab.node("mysql-db").on(back).banner(3306).start().await?;
+    /// let app = lab.node("app").on(back).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn node(&self, name: impl Into<String>) -> Builder<Node> {
         Builder::new(Arc::clone(&self.inner), name.into(), Node::default())
     }
@@ -175,13 +250,36 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`]: the engine runs another architecture. [`Error::Engine`].
+    /// [`Error::Unsupported`]: the engine runs another architecture. [`Error::Engine`]: it does not
+    /// take the image.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// use netcheck_testkit::testcontainers::{GenericImage, ImageExt, runners::AsyncRunner};
+    ///
+    /// let image = lab.node_image().await?;
+    /// let (name, tag) = image.split_once(':').unwrap();
+    /// let plain = GenericImage::new(name, tag).with_cmd(["tcp=0.0.0.0:80"]).start().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn node_image(&self) -> Doing<String> {
         let engine = Arc::clone(&self.inner.engine);
         self.inner.job(async move { engine.node_image().await })
     }
 
     /// Begins a container of an image, given as a testcontainers image or request.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// use netcheck_testkit::testcontainers::GenericImage;
+    ///
+    /// let redis = lab.container("redis", GenericImage::new("redis", "7")).on(back).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn container<I: testcontainers::Image>(
         &self,
         name: impl Into<String>,
@@ -195,12 +293,30 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`].
+    /// [`Error::Unknown`]: there is none, or its start failed.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let db = lab.get("mysql-db")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get(&self, name: &str) -> Result<Container> {
         self.inner.container(name)
     }
 
     /// All containers, by name.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// for container in lab.containers() {
+    ///     println!("{}: {}", container.name(), container.logs(5).await?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn containers(&self) -> Vec<Container> {
         let records: Vec<_> = self.inner.state().containers.values().cloned().collect();
         records
@@ -214,39 +330,100 @@ impl Lab {
     /// # Errors
     ///
     /// [`Error::Unknown`].
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab.get_network("back")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get_network(&self, name: &str) -> Result<Network> {
         let record = self.inner.network(name)?;
         Ok(Network::new(Arc::clone(&self.inner), record))
     }
 
     /// The lab's id, as in the label `io.netcheck.testkit.lab` of everything in it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{LABEL_LAB, Lab};
+    /// # fn test(lab: &Lab) {
+    /// println!("docker ps --filter label={LABEL_LAB}={}", lab.id());
+    /// # }
+    /// ```
     pub fn id(&self) -> &str {
         &self.inner.id
     }
 
     /// The name that the engine shows for something that the test calls `name`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// assert_eq!(lab.get("mysql-db")?.real_name(), lab.real_name("mysql-db"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn real_name(&self, name: &str) -> String {
         self.inner.real_name(name)
     }
 
     /// The connection to the engine, for what the kit does not do. What is made with it belongs to
     /// the lab, and is removed with it, if it carries [`Lab::labels`].
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) {
+    /// let version = lab.docker().version().await.unwrap();
+    /// # }
+    /// ```
     pub fn docker(&self) -> &bollard::Docker {
         self.inner.engine.docker()
     }
 
     /// The address of the engine, as `DOCKER_HOST` spells it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # fn test(lab: &Lab) {
+    /// std::process::Command::new("docker").env("DOCKER_HOST", lab.engine_host()).arg("ps");
+    /// # }
+    /// ```
     pub fn engine_host(&self) -> &str {
         self.inner.engine.client.host()
     }
 
     /// The labels of something of this lab that the test calls `name`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) {
+    /// use netcheck_testkit::bollard::models::VolumeCreateRequest;
+    ///
+    /// let volume = VolumeCreateRequest {
+    ///     labels: Some(lab.labels("data")),
+    ///     ..VolumeCreateRequest::default()
+    /// };
+    /// lab.docker().create_volume(volume).await.unwrap(); // goes with the lab
+    /// # }
+    /// ```
     pub fn labels(&self, name: &str) -> HashMap<String, String> {
         self.inner.labels(name)
     }
 
     /// Remembers that the test failed, for `NETCHECK_TESTKIT_KEEP=on-failure`; a panic is noticed
     /// without it, an `Err` that is returned is not. The attribute does it by itself.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let connects = lab.from("app").to("mysql-db", tcp(3306)).connects().await?;
+    /// if !connects {
+    ///     lab.mark_failed();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn mark_failed(&self) {
         self.inner.failed.store(true, Ordering::Relaxed);
     }
@@ -255,7 +432,17 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::NotRemoved`]; the reaper tries again when the process ends.
+    /// [`Error::NotRemoved`]; the reaper tries again when the process ends. [`Error::Invalid`]: the
+    /// kit's thread cannot be started.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test() -> netcheck_testkit::Result<()> {
+    /// let lab = Lab::start().await?;
+    /// lab.end().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn end(self) -> Doing<()> {
         let ending = self.end_shared();
         Doing::new(async move {
@@ -389,7 +576,14 @@ impl Inner {
             jobs.retain(|job| !job.is_finished());
             jobs.push(job.abort_handle());
         }
-        Doing::new(async move { started?.done().await.unwrap_or(Err(Error::Ended)) })
+        Doing::new(async move {
+            match started?.outcome().await {
+                None => Err(Error::Ended),
+                Some(Ok(result)) => result,
+                // Of what the test gave (a closure): it is told where the test waits for it.
+                Some(Err(panic)) => std::panic::resume_unwind(panic),
+            }
+        })
     }
 
     /// Does something for as long as the lab lasts. To be called on the kit's thread.
@@ -440,7 +634,13 @@ impl Inner {
             let _made = made;
             work.await
         });
-        task.await.unwrap_or(Err(Error::Ended))
+        match task.await {
+            Ok(made) => made,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::Ended),
+            },
+        }
     }
 
     /// Removes everything, or keeps it.

@@ -77,6 +77,25 @@
 //! | `NETCHECK_TESTKIT_SUBNETS` | the range of automatic subnets, e.g. `10.80.0.0/16` |
 //! | `NETCHECK_TESTKIT_REPORTS` | the folder for what failed tests had: state, addresses and logs of every container (by default in the temporary folder) |
 //!
+//! # Errors
+//!
+//! An assertion that fails panics. All else that goes wrong is an [`Error`]: what was being done, to
+//! whom, why it failed and ([`Error::advice`]) what to do next.
+//!
+//! | [`Error`] | when | what to do |
+//! |---|---|---|
+//! | [`Engine`](Error::Engine) | no engine answers, it is none for Linux containers, or it does not take the kit's image | start it, or say in `DOCKER_HOST` where it is |
+//! | [`Api`](Error::Api) | the engine refused or failed; with its words and the status | by its words: another host port or subnet; 404 is something that is gone |
+//! | [`Testcontainers`](Error::Testcontainers) | an image that cannot be pulled, a container that cannot be started, a wait condition that failed | pull or build the image; read `logs` |
+//! | [`Unsupported`](Error::Unsupported) | this engine, kernel or platform lacks something | match on it to go on without; [`Lab::capabilities`] lists what there is |
+//! | [`Compose`](Error::Compose) | a Compose file is wrong, or says what the kit does not carry out | change what it names: file, service and key |
+//! | [`NotReady`](Error::NotReady) | a container ended, or was not ready in time | read `logs`, its state and output; or `.startup_timeout(…)` |
+//! | [`TimedOut`](Error::TimedOut) | one that it was to start after was not ready; a fault's helper did not answer | start the other one too, or wait longer |
+//! | [`Unknown`](Error::Unknown) | no such container, network or service in the lab | use a name of `known`; names are the test's, not the engine's |
+//! | [`Invalid`](Error::Invalid) | what was asked for makes no sense, or cannot be answered from there | mend the test; the message is the whole story |
+//! | [`Ended`](Error::Ended) | any call, once the lab has ended | keep the lab until the last call is done |
+//! | [`NotRemoved`](Error::NotRemoved) | something could not be removed | the reaper tries again; `docker rm -f` what it names |
+//!
 //! # Supported
 //!
 //! Rust 1.95 and later (MSRV); testcontainers 0.28, re-exported as [`testcontainers`]; Docker 20.10

@@ -43,6 +43,16 @@ pub struct Matrix {
 }
 
 /// A port that takes part.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, Column, tcp};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let matrix = lab.matrix().await?;
+/// let column = Column { name: "mysql-db".into(), port: tcp(3306) };
+/// assert!(matrix.columns.contains(&column));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Column {
     /// The container's name in the lab, which is what is resolved.
@@ -53,6 +63,15 @@ pub struct Column {
 
 impl Matrix {
     /// What came of it when `row` connected to `port` of `name`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Attempt, Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let matrix = lab.matrix().await?;
+    /// assert_eq!(matrix.get("app", "mysql-db", tcp(3306)), Some(&Attempt::Connected));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get(&self, row: &str, name: &str, port: Port) -> Option<&Attempt> {
         let row = self.rows.iter().position(|known| known == row)?;
         let column = self
@@ -118,7 +137,16 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid): somebody cannot be looked from.
+    /// [`Error::Invalid`](crate::Error::Invalid): somebody cannot be looked from, or gave no answer.
+    /// [`Error::Api`](crate::Error::Api): the engine does not list who runs.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// println!("{}", lab.matrix().await?); // or insta::assert_snapshot!(…)
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn matrix(&self) -> Doing<Matrix> {
         let lab = Arc::clone(self.inner());
         self.inner().job(async move { matrix(&lab).await })

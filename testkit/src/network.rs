@@ -52,6 +52,14 @@ pub(crate) struct Record {
 }
 
 /// How a network is to be; begun by [`Lab::network`](crate::Lab::network).
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let back = lab.network("back").subnet_of("10.9.0.0/24").mtu(1400).create().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until `create` is called and awaited"]
 pub struct NetworkBuilder {
     lab: Arc<Inner>,
@@ -85,18 +93,42 @@ impl NetworkBuilder {
     }
 
     /// A subnet; one for each family. Without any the network gets [`Subnet::USUAL`].
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Subnet};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab.network("back").subnet(Subnet::auto(28)).create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn subnet(mut self, subnet: impl Into<Subnet>) -> Self {
         self.subnets.push(Ok(subnet.into()));
         self
     }
 
     /// A subnet as text: `10.9.0.0/24`. Whether it is one is told by `create`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab.network("back").subnet_of("10.9.0.0/24").create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn subnet_of(mut self, text: &str) -> Self {
         self.subnets.push(text.parse());
         self
     }
 
     /// Leaves the subnet to the engine's own pools (about 31 networks in all).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab.network("back").engine_subnet().create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn engine_subnet(mut self) -> Self {
         self.engine_chooses = true;
         self
@@ -104,30 +136,77 @@ impl NetworkBuilder {
 
     /// The gateway's address, of the subnet it lies in; one of each family. By default a bridge has
     /// the first address of each.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab
+    ///     .network("back")
+    ///     .subnet_of("10.9.0.0/24")
+    ///     .gateway([10, 9, 0, 254])
+    ///     .create()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn gateway(mut self, address: impl Into<IpAddr>) -> Self {
         self.gateways.push(address.into());
         self
     }
 
     /// IPv6 too, with an automatic subnet unless one is given.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let both = lab.network("both").ipv6().create().await?;
+    /// assert_eq!(both.subnets().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ipv6(mut self) -> Self {
         self.ipv6 = true;
         self
     }
 
     /// No way out. (Engines before 28 still let containers reach the host's addresses.)
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let inside = lab.network("inside").internal().create().await?;
+    /// assert!(inside.is_internal());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn internal(mut self) -> Self {
         self.internal = true;
         self
     }
 
     /// Containers started by hand may join it (swarm-scoped drivers).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let mesh = lab.network("mesh").driver("overlay").attachable().create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn attachable(mut self) -> Self {
         self.attachable = true;
         self
     }
 
     /// The driver; `bridge` by default.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let lan = lab.network("lan").driver("macvlan").create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn driver(mut self, driver: impl Into<String>) -> Self {
         self.driver = Some(driver.into());
         self
@@ -135,22 +214,58 @@ impl NetworkBuilder {
 
     /// An option of the driver: `com.docker.network.driver.mtu`,
     /// `com.docker.network.bridge.enable_icc`, …
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab
+    ///     .network("back")
+    ///     .driver_option("com.docker.network.bridge.enable_ip_masquerade", "false")
+    ///     .create()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn driver_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(key.into(), value.into());
         self
     }
 
     /// The MTU of its interfaces, in bytes.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let tunnel = lab.network("tunnel").mtu(1400).create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn mtu(self, bytes: u16) -> Self {
         self.driver_option("com.docker.network.driver.mtu", bytes.to_string())
     }
 
     /// Whether its containers may talk to each other (`icc`); true by default.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let apart = lab.network("apart").icc(false).create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn icc(self, allowed: bool) -> Self {
         self.driver_option("com.docker.network.bridge.enable_icc", allowed.to_string())
     }
 
     /// A label, beside the kit's own.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab.network("back").label("com.example.team", "orders").create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(key.into(), value.into());
         self
@@ -160,8 +275,16 @@ impl NetworkBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`]: malformed subnet, or the name is taken in this lab. [`Error::Api`]: the
+    /// [`Error::Invalid`]: malformed subnet, no free one in the range, or the name is taken in this lab. [`Error::Api`]: the
     /// engine refused; a given subnet that overlaps another network's is status 403.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab.network("back").create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn create(self) -> Doing<Network> {
         let lab = Arc::clone(&self.lab);
         let inner = Arc::clone(&self.lab);
@@ -315,36 +438,87 @@ impl Network {
     }
 
     /// The name the test gave it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// assert_eq!(lab.get_network("back")?.name(), "back");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(&self) -> &str {
         &self.record.name
     }
 
     /// The name the engine shows.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Network;
+    /// # fn test(back: &Network) {
+    /// println!("docker network inspect {}", back.real_name());
+    /// # }
+    /// ```
     pub fn real_name(&self) -> &str {
         &self.record.real_name
     }
 
     /// The engine's id.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Network;
+    /// # fn test(back: &Network) {
+    /// println!("docker network inspect {}", back.id());
+    /// # }
+    /// ```
     pub fn id(&self) -> &str {
         &self.record.id
     }
 
     /// Its subnets, IPv4 first.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Network;
+    /// # fn test(back: &Network) {
+    /// assert!(back.subnets()[0].addr().is_ipv4());
+    /// # }
+    /// ```
     pub fn subnets(&self) -> &[IpNet] {
         &self.record.subnets
     }
 
     /// Its gateway's address, IPv4 if there is one.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Network;
+    /// # fn test(back: &Network) {
+    /// let gateway = back.gateway().expect("a bridge has one");
+    /// assert!(back.subnets()[0].contains(&gateway));
+    /// # }
+    /// ```
     pub fn gateway(&self) -> Option<IpAddr> {
         self.record.gateways.first().copied()
     }
 
     /// Whether it was made without a way out.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Network;
+    /// # fn test(back: &Network) {
+    /// assert!(!back.is_internal());
+    /// # }
+    /// ```
     pub fn is_internal(&self) -> bool {
         self.record.internal
     }
 
     /// Its driver.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Network;
+    /// # fn test(back: &Network) {
+    /// assert_eq!(back.driver(), "bridge");
+    /// # }
+    /// ```
     pub fn driver(&self) -> &str {
         &self.record.driver
     }
@@ -354,6 +528,15 @@ impl Network {
     /// # Errors
     ///
     /// [`Error::Invalid`]: no IPv4 subnet, or the number is not inside.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let back = lab.network("back").subnet_of("10.9.0.0/24").create().await?;
+    /// assert_eq!(back.host(10)?.to_string(), "10.9.0.10");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn host(&self, number: u32) -> Result<IpAddr> {
         let net = self.subnets().iter().find_map(|net| match net {
             IpNet::V4(net) => Some(*net),
@@ -373,11 +556,28 @@ impl Network {
     }
 
     /// An endpoint with this alias, to be adjusted further.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("mysql-db").on(back.alias("db.internal")).start().await?;
+    /// lab.from("app").name("db.internal").must_be("mysql-db").await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn alias(&self, alias: impl Into<String>) -> Endpoint {
         Endpoint::from(self).alias(alias)
     }
 
     /// An endpoint with this address, to be adjusted further.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("mysql-db").on(back.ip([10, 9, 0, 10])).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ip(&self, address: impl Into<IpAddr>) -> Endpoint {
         Endpoint::from(self).ip(address)
     }
@@ -387,6 +587,15 @@ impl Network {
     /// # Errors
     ///
     /// [`Error::Api`]: the engine refused, e.g. because it is connected already.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network, db: &Container) -> netcheck_testkit::Result<()> {
+    /// back.connect(db).await?;
+    /// lab.from("app").name("mysql-db").must_be(db).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect(&self, container: &impl ContainerRef) -> Doing<()> {
         self.connect_as(container, self)
     }
@@ -395,7 +604,16 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// As for [`Network::connect`].
+    /// [`Error::Api`]: the engine refused, e.g. an address that is taken. [`Error::Invalid`]: the
+    /// subnet has no address of that number.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Network};
+    /// # async fn test(back: &Network, db: &Container) -> netcheck_testkit::Result<()> {
+    /// back.connect_as(db, back.alias("db.internal").host(10)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect_as(
         &self,
         container: &impl ContainerRef,
@@ -416,7 +634,16 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`Error::Api`]: it is not connected.
+    /// [`Error::Api`]: it is not connected, or somebody removed it.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network, db: &Container) -> netcheck_testkit::Result<()> {
+    /// back.disconnect(db).await?;
+    /// lab.from("app").name("mysql-db").must_not_resolve().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn disconnect(&self, container: &impl ContainerRef) -> Doing<()> {
         let lab = Arc::clone(&self.lab);
         let id = container.container_id().to_owned();
@@ -432,6 +659,17 @@ impl Network {
     ///
     /// [`Error::Invalid`]: it was not disconnected by the kit. [`Error::Api`]: somebody else has
     /// its address now.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Container, Network};
+    /// # async fn test(back: &Network, db: &Container) -> netcheck_testkit::Result<()> {
+    /// let before = db.address(back).await?;
+    /// back.disconnect(db).await?;
+    /// back.reconnect(db).await?;
+    /// assert_eq!(db.address(back).await?, before);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reconnect(&self, container: &impl ContainerRef) -> Doing<()> {
         let lab = Arc::clone(&self.lab);
         let id = container.container_id().to_owned();
@@ -540,6 +778,15 @@ impl fmt::Debug for Network {
 }
 
 /// A container's place on a network: aliases beside its own name, and addresses.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, Endpoint, Network};
+/// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+/// let endpoint: Endpoint = back.alias("db.internal").host(10);
+/// lab.node("mysql-db").on(endpoint).start().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     network: Network,
@@ -565,6 +812,14 @@ impl From<&Network> for Endpoint {
 
 impl Endpoint {
     /// One more name on this network.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("mysql-db").on(back.alias("db").alias("db.internal")).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
         self.aliases.push(alias.into());
@@ -572,6 +827,15 @@ impl Endpoint {
     }
 
     /// Without the container's name in the lab as an alias.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("mysql-db").on(back.alias("db").without_own_name()).start().await?;
+    /// lab.from("app").name("mysql-db").must_not_resolve().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn without_own_name(mut self) -> Self {
         self.own_name = false;
@@ -579,6 +843,15 @@ impl Endpoint {
     }
 
     /// This address; one of each family.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// let six = "fd00:9::10".parse::<std::net::Ipv6Addr>().unwrap();
+    /// lab.node("mysql-db").on(back.ip([10, 9, 0, 10]).ip(six)).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn ip(mut self, address: impl Into<IpAddr>) -> Self {
         self.addresses.push(address.into());
@@ -586,6 +859,15 @@ impl Endpoint {
     }
 
     /// The address with this number in the IPv4 subnet; see [`Network::host`].
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// lab.node("mysql-db").on(back.alias("db").host(10)).start().await?;
+    /// assert_eq!(lab.get("mysql-db")?.address(back).await?, back.host(10)?);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn host(mut self, number: u32) -> Self {
         self.number = Some(number);
@@ -593,6 +875,15 @@ impl Endpoint {
     }
 
     /// An option of the driver for this endpoint.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Network};
+    /// # async fn test(lab: &Lab, back: &Network) -> netcheck_testkit::Result<()> {
+    /// let named = back.alias("db").driver_option("com.docker.network.endpoint.ifname", "back0");
+    /// lab.node("mysql-db").on(named).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn driver_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(key.into(), value.into());

@@ -12,18 +12,67 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// On everything of the kit; its value is the lab's id.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, LABEL_LAB};
+/// # fn test(lab: &Lab) {
+/// assert_eq!(lab.labels("db")[LABEL_LAB], lab.id());
+/// # }
+/// ```
 pub const LABEL_LAB: &str = "io.netcheck.testkit.lab";
 /// The owner: machine, boot and lease, separated by dots.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, LABEL_OWNER};
+/// # fn test(lab: &Lab) {
+/// assert_eq!(lab.labels("db")[LABEL_OWNER].split('.').count(), 3);
+/// # }
+/// ```
 pub const LABEL_OWNER: &str = "io.netcheck.testkit.owner";
 /// Process id of the owner, for people who look.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, LABEL_PROCESS};
+/// # fn test(lab: &Lab) {
+/// assert_eq!(lab.labels("db")[LABEL_PROCESS], std::process::id().to_string());
+/// # }
+/// ```
 pub const LABEL_PROCESS: &str = "io.netcheck.testkit.process";
 /// The test's name, for people who look.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, LABEL_TEST};
+/// # fn test(lab: &Lab) {
+/// println!("made by the test {}", lab.labels("db")[LABEL_TEST]);
+/// # }
+/// ```
 pub const LABEL_TEST: &str = "io.netcheck.testkit.test";
 /// Seconds since 1970 at the time of making.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, LABEL_CREATED};
+/// # fn test(lab: &Lab) {
+/// let made: u64 = lab.labels("db")[LABEL_CREATED].parse().unwrap();
+/// # }
+/// ```
 pub const LABEL_CREATED: &str = "io.netcheck.testkit.created";
 /// The name that the test gave it.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, LABEL_NAME};
+/// # fn test(lab: &Lab) {
+/// assert_eq!(lab.labels("db")[LABEL_NAME], "db");
+/// # }
+/// ```
 pub const LABEL_NAME: &str = "io.netcheck.testkit.name";
 /// On the images of built-in nodes; its value is `node`.
+///
+/// ```no_run
+/// # use netcheck_testkit::LABEL_IMAGE;
+/// # fn test() {
+/// println!("docker image ls --filter label={LABEL_IMAGE}");
+/// # }
+/// ```
 pub const LABEL_IMAGE: &str = "io.netcheck.testkit.image";
 
 /// One process that makes things.

@@ -18,6 +18,16 @@ use crate::start;
 use crate::target::Port;
 
 /// What a lab looks like now. As text it is fit for a snapshot; addresses are placeholders.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, LabReport};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let report: LabReport = lab.report().await?;
+/// assert!(report.faults.is_empty());
+/// println!("{report}"); // or insta::assert_snapshot!(report)
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabReport {
     /// By name.
@@ -29,6 +39,15 @@ pub struct LabReport {
 }
 
 /// One network.
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let back = &lab.report().await?.networks[0];
+/// assert_eq!((back.name.as_str(), back.driver.as_str()), ("back", "bridge"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkReport {
     /// Its name in the lab.
@@ -44,6 +63,15 @@ pub struct NetworkReport {
 }
 
 /// A container's place on a network.
+///
+/// ```no_run
+/// # use netcheck_testkit::Lab;
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let member = &lab.report().await?.networks[0].members[0];
+/// assert_eq!(member.address, "{mysql-db@back}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its name in the lab.
@@ -55,6 +83,15 @@ pub struct Member {
 }
 
 /// One container.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Lab, tcp};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let container = &lab.report().await?.containers[0];
+/// assert_eq!(container.listens, Some(vec![tcp(3306)]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerReport {
     /// Its name in the lab.
@@ -140,6 +177,14 @@ impl Lab {
     /// # Errors
     ///
     /// [`Error::Api`](crate::Error::Api): the engine does not say.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::Lab;
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// println!("{}", lab.report().await?); // or insta::assert_snapshot!(…)
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn report(&self) -> Doing<LabReport> {
         let lab = Arc::clone(self.inner());
         self.inner().job(async move { report(&lab).await })

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -228,7 +229,14 @@ pub(crate) async fn make(
         }
     }
     for adjust in plan.adjust {
-        adjust(&mut body);
+        // A closure of the test's. If it panics the test is told by `job`; those who were to start
+        // after this container would wait for it in vain.
+        let adjusted = catch_unwind(AssertUnwindSafe(|| adjust(&mut body)));
+        if let Err(panic) = adjusted {
+            let why = Error::invalid("what was to adjust its request panicked");
+            let _ = tell_those_who_wait::<()>(lab, &name, Err(why));
+            resume_unwind(panic);
+        }
     }
     let making = Arc::clone(lab);
     let record = lab

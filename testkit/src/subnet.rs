@@ -13,6 +13,14 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::error::{Error, Result};
 
 /// The subnet of a network, of one family.
+///
+/// ```
+/// use netcheck_testkit::Subnet;
+///
+/// let exact: Subnet = "10.9.0.0/24".parse()?;
+/// assert_eq!(Subnet::USUAL, Subnet::auto(26));
+/// # Ok::<(), netcheck_testkit::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subnet {
@@ -27,9 +35,21 @@ pub enum Subnet {
 impl Subnet {
     /// The kit's usual choice: 61 containers fit in, and 1024 such networks into the range. (The
     /// engine's own pools hold about 31 networks, and nothing of them is used.)
+    ///
+    /// ```
+    /// assert_eq!(netcheck_testkit::Subnet::USUAL, netcheck_testkit::Subnet::Auto(26));
+    /// ```
     pub const USUAL: Self = Self::Auto(26);
 
     /// `Auto(LENGTH)`: 16 to 29 make sense.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Lab, Subnet};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let small = lab.network("small").subnet(Subnet::auto(28)).create().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn auto(prefix_length: u8) -> Self {
         Self::Auto(prefix_length)
     }

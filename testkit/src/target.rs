@@ -25,6 +25,10 @@ pub struct Port {
 }
 
 /// A TCP port.
+///
+/// ```
+/// assert_eq!(netcheck_testkit::tcp(3306).to_string(), "3306/tcp");
+/// ```
 pub const fn tcp(number: u16) -> Port {
     Port {
         number,
@@ -33,6 +37,10 @@ pub const fn tcp(number: u16) -> Port {
 }
 
 /// A UDP port.
+///
+/// ```
+/// assert_eq!(netcheck_testkit::udp(53).to_string(), "53/udp");
+/// ```
 pub const fn udp(number: u16) -> Port {
     Port {
         number,

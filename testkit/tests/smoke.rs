@@ -5,7 +5,7 @@ use std::time::Duration;
 use netcheck_testkit::bollard::query_parameters::ListContainersOptionsBuilder;
 use netcheck_testkit::testcontainers::core::{IntoContainerPort as _, WaitFor};
 use netcheck_testkit::testcontainers::{GenericImage, ImageExt as _};
-use netcheck_testkit::{Lab, Result, tcp, udp};
+use netcheck_testkit::{Error, Lab, Result, tcp, udp};
 
 #[tokio::test]
 async fn a_lab_with_two_nodes_comes_and_goes() -> Result<()> {
@@ -76,6 +76,53 @@ async fn an_image_of_testcontainers_is_adopted() -> Result<()> {
     let port = web.testcontainers().get_host_port_ipv4(80).await.unwrap();
     assert_eq!(web.endpoint(tcp(80)).await?.port(), port);
     assert_eq!(web.testcontainers().id(), web.id());
+    lab.end().await
+}
+
+#[tokio::test]
+async fn an_image_that_ends_before_it_is_ready_says_so_with_its_output() -> Result<()> {
+    let lab = Lab::start().await?;
+    let image = lab.node_image().await?;
+    let (name, tag) = image.split_once(':').unwrap();
+    // It fails at once: no such word.
+    let request = GenericImage::new(name, tag)
+        .with_wait_for(WaitFor::message_on_stdout("this is never said"))
+        .with_cmd(["no-such-word"]);
+    let error = lab.container("db", request).start().await.unwrap_err();
+    let Error::NotReady {
+        name,
+        waited_for,
+        logs,
+        ..
+    } = &error
+    else {
+        panic!("another error: {error:?}");
+    };
+    assert_eq!(name, "db");
+    assert!(waited_for.contains("ended"), "{waited_for}");
+    assert!(logs.contains("exited with code"), "{logs}");
+    assert!(logs.contains("no-such-word"), "its output: {logs}");
+    assert!(lab.get("db").is_err(), "it was removed");
+    lab.end().await
+}
+
+#[tokio::test]
+async fn a_panic_of_what_adjusts_a_request_is_the_tests() -> Result<()> {
+    use futures_util::FutureExt as _;
+
+    let lab = Lab::start().await?;
+    let follower = lab.node("follower").after("db").start();
+    let start = lab
+        .node("db")
+        .configure(|_| panic!("wrong on purpose"))
+        .start();
+    let caught = std::panic::AssertUnwindSafe(start).catch_unwind().await;
+    let panic = caught.expect_err("it panics where it is awaited");
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"wrong on purpose"));
+    let error = follower.await.unwrap_err();
+    assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
+    // The kit goes on.
+    lab.node("other").start().await?;
     lab.end().await
 }
 

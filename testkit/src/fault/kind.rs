@@ -11,6 +11,15 @@ use crate::target::Port;
 
 /// Nothing gets through between two groups of containers, in silence: packets vanish, connections
 /// that are open stay open and stall, and go on when it is healed.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Partition, Lab};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let cut = lab.fault(Partition::between(["app", "worker"], ["mysql-db"])).await?;
+/// cut.heal().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Partition {
     from: Vec<String>,
@@ -21,6 +30,14 @@ pub struct Partition {
 
 impl Partition {
     /// Between each of the one and each of the other group, both ways.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Partition, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let cut = lab.fault(Partition::between(["a", "b"], ["c"])).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn between<A: Into<String>, B: Into<String>>(
         group: impl IntoIterator<Item = A>,
         other: impl IntoIterator<Item = B>,
@@ -35,6 +52,15 @@ impl Partition {
 
     /// Only what `from` sends to `to` is lost; the other way is open. (A TCP connection needs both
     /// ways, whoever opens it.)
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refusal, Partition, Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let deaf = lab.fault(Partition::one_way("app", "mysql-db")).await?;
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_not_connect(Refusal::TimedOut).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn one_way(from: impl Into<String>, to: impl Into<String>) -> Self {
         Self {
             from: vec![from.into()],
@@ -45,6 +71,16 @@ impl Partition {
     }
 
     /// Only what is sent to this port.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Partition, Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let cut = lab
+    ///     .fault(Partition::between(["app"], ["mysql-db"]).port(tcp(3306)))
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn port(mut self, port: Port) -> Self {
         self.port = Some(port);
@@ -84,6 +120,15 @@ impl MakeFault for Partition {
 
 /// New connections of one container to another fail at once, with an error of your choice.
 /// Connections that are open go on.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Refusal, Refuse, Lab, tcp};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let refused = lab.fault(Refuse::new("app", "mysql-db")).await?;
+/// lab.from("app").to("mysql-db", tcp(3306)).must_not_connect(Refusal::Refused).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Refuse {
     at: String,
@@ -94,6 +139,14 @@ pub struct Refuse {
 
 impl Refuse {
     /// From `from` to `to`: `ECONNREFUSED`, as if nobody listened.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refuse, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let refused = lab.fault(Refuse::new("app", "mysql-db")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
         Self {
             at: from.into(),
@@ -104,6 +157,14 @@ impl Refuse {
     }
 
     /// Only connections to this port.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refuse, Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let refused = lab.fault(Refuse::new("app", "mysql-db").port(tcp(3306))).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn port(mut self, port: Port) -> Self {
         self.port = Some(port);
@@ -111,6 +172,17 @@ impl Refuse {
     }
 
     /// With this refusal; [`RefuseWith`] says which errno the application sees of each.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Refusal, Refuse, RefuseWith, Lab, tcp};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let away = lab
+    ///     .fault(Refuse::new("app", "mysql-db").with(RefuseWith::HostUnreachable))
+    ///     .await?;
+    /// lab.from("app").to("mysql-db", tcp(3306)).must_not_connect(Refusal::Unreachable).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with(mut self, with: RefuseWith) -> Self {
         self.with = with;
@@ -137,6 +209,15 @@ impl MakeFault for Refuse {
 }
 
 /// One name, as seen from one container, fails or leads elsewhere.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Dns, DnsOutcome, Lab};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let gone = lab.fault(Dns::new("app", "mysql-db", DnsOutcome::Nxdomain)).await?;
+/// lab.from("app").name("mysql-db").must_not_resolve().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Dns {
     at: String,
@@ -146,6 +227,15 @@ pub struct Dns {
 
 impl Dns {
     /// From inside `at`, `name` comes to this outcome. All other names resolve as before.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Dns, DnsOutcome, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let elsewhere = DnsOutcome::Addresses(vec!["192.0.2.1".parse().unwrap()]);
+    /// let wrong = lab.fault(Dns::new("app", "mysql-db", elsewhere)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(at: impl Into<String>, name: impl Into<String>, outcome: DnsOutcome) -> Self {
         Self {
             at: at.into(),
@@ -189,6 +279,20 @@ fn outcome_words(outcome: &DnsOutcome) -> String {
 
 /// A bad link between two containers: late, lossy, narrow. In user space, in both families and for
 /// every protocol, so that it works on kernels without `sch_netem` too, and for one peer at a time.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Link, Lab};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// use std::time::Duration;
+///
+/// let far = Link::new("app", "mysql-db")
+///     .both_ways()
+///     .delay(Duration::from_millis(50))
+///     .loss(0.01);
+/// let far = lab.fault(far).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Link {
     from: String,
@@ -199,6 +303,14 @@ pub struct Link {
 
 impl Link {
     /// What `from` sends to `to`. (An answer takes the way back, which is as before.)
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let lossy = lab.fault(Link::new("app", "mysql-db").loss(0.1)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
         Self {
             from: from.into(),
@@ -209,6 +321,17 @@ impl Link {
     }
 
     /// Both ways, each with all of it: a delay of 50 ms makes a round trip of 100 ms.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let far = Link::new("app", "mysql-db").both_ways().delay(Duration::from_millis(50));
+    /// let far = lab.fault(far).await?; // a round trip takes 100 ms
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn both_ways(mut self) -> Self {
         self.both = true;
@@ -216,6 +339,18 @@ impl Link {
     }
 
     /// Every packet arrives so much later (to a tenth of a millisecond; at most a minute).
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let late = lab
+    ///     .fault(Link::new("app", "mysql-db").delay(Duration::from_millis(50)))
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn delay(mut self, time: Duration) -> Self {
         self.link.delay_ms = time.as_secs_f64() * 1000.0;
@@ -223,6 +358,19 @@ impl Link {
     }
 
     /// Up to so much more or less than the delay, evenly spread. The order is kept.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let shaky = Link::new("app", "mysql-db")
+    ///     .delay(Duration::from_millis(50))
+    ///     .jitter(Duration::from_millis(20));
+    /// let shaky = lab.fault(shaky).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn jitter(mut self, time: Duration) -> Self {
         self.link.jitter_ms = time.as_secs_f64() * 1000.0;
@@ -230,6 +378,20 @@ impl Link {
     }
 
     /// Jitter may change the order of packets.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let mixed = Link::new("app", "mysql-db")
+    ///     .delay(Duration::from_millis(20))
+    ///     .jitter(Duration::from_millis(20))
+    ///     .reorder();
+    /// let mixed = lab.fault(mixed).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn reorder(mut self) -> Self {
         self.link.reorder = true;
@@ -237,6 +399,14 @@ impl Link {
     }
 
     /// This part of the packets is lost, 0 to 1.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let lossy = lab.fault(Link::new("app", "mysql-db").loss(0.05)).await?; // 5 %
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn loss(mut self, part: f64) -> Self {
         self.link.loss = part;
@@ -244,6 +414,14 @@ impl Link {
     }
 
     /// This part of the packets arrives twice, 0 to 1.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let twice = lab.fault(Link::new("app", "mysql-db").duplicate(0.5)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn duplicate(mut self, part: f64) -> Self {
         self.link.duplicate = part;
@@ -251,6 +429,14 @@ impl Link {
     }
 
     /// No more than so many bytes a second.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let narrow = lab.fault(Link::new("app", "mysql-db").bytes_per_second(64 * 1024)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn bytes_per_second(mut self, bytes: u64) -> Self {
         self.link.rate_bytes_per_s = Some(bytes);
@@ -258,6 +444,14 @@ impl Link {
     }
 
     /// The seed of the dice: the same packets meet the same fate.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Link, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let same_again = lab.fault(Link::new("app", "mysql-db").loss(0.1).seed(42)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.link.seed = seed;
@@ -310,6 +504,15 @@ impl MakeFault for Link {
 }
 
 /// A container is taken off a network; healing brings it back with its addresses and aliases.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Disconnect, Lab};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let off = lab.fault(Disconnect::new("mysql-db", "back")).await?;
+/// off.heal().await?; // with the address it had
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Disconnect {
     container: String,
@@ -318,6 +521,15 @@ pub struct Disconnect {
 
 impl Disconnect {
     /// `container` off `network`.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Disconnect, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let off = lab.fault(Disconnect::new("mysql-db", "back")).await?;
+    /// lab.from("app").name("mysql-db").must_not_resolve().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(container: impl Into<String>, network: impl Into<String>) -> Self {
         Self {
             container: container.into(),
@@ -339,6 +551,15 @@ impl MakeFault for Disconnect {
 }
 
 /// All processes of a container stand still; its kernel still takes connections.
+///
+/// ```no_run
+/// # use netcheck_testkit::{Pause, Lab, tcp};
+/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+/// let frozen = lab.fault(Pause::new("mysql-db")).await?;
+/// lab.from("app").to("mysql-db", tcp(3306)).must_connect().await; // by its kernel
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Pause {
     container: String,
@@ -346,6 +567,15 @@ pub struct Pause {
 
 impl Pause {
     /// This container.
+    ///
+    /// ```no_run
+    /// # use netcheck_testkit::{Pause, Lab};
+    /// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
+    /// let frozen = lab.fault(Pause::new("mysql-db")).await?;
+    /// frozen.heal().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(container: impl Into<String>) -> Self {
         Self {
             container: container.into(),
