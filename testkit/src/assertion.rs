@@ -25,8 +25,9 @@ use crate::target::Port;
 /// a neighbour that does not answer (three ARP requests, arp(7)), so that this is told from silence.
 const PATIENCE: Duration = Duration::from_millis(3500);
 
-/// The way to the probe and back, on top.
-const OVERHEAD: Duration = Duration::from_millis(500);
+/// What the probe has beyond that: it ends each connection a little before its own deadline, by a
+/// tenth of the time and at most 100 ms, to have an answer.
+const TO_ANSWER: Duration = Duration::from_millis(200);
 
 /// After a handshake, how long to see whether the other side closes at once: docker-proxy does so
 /// within 1 to 7 ms.
@@ -662,7 +663,7 @@ impl Path {
             .iter()
             .map(|address| question(SocketAddr::new(*address, self.port.number), self.port))
             .collect();
-        let time = self.patience + OVERHEAD;
+        let time = self.patience + TO_ANSWER;
         let visit = ask(&self.lab, &self.who, questions, time).await?;
         let mut first = None;
         // As a program does: the next address when one fails.

@@ -22,6 +22,10 @@ use crate::removal;
 /// How long the engine may take to answer at all.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// How long the way to a probe and back may take: three calls of the engine (inspect, create and
+/// start of a helper) where a namespace cannot be entered, and less than 50 ms as a rule.
+const WAY: Duration = Duration::from_secs(20);
+
 /// How long an ordinary call may take: on a loaded machine with two cores, starting one of thirty
 /// containers at once took 4 s.
 pub(crate) const CALL: Duration = Duration::from_secs(60);
@@ -71,13 +75,14 @@ impl Engine {
         self.client.docker()
     }
 
-    /// Asks from inside; see [`netcheck_engine::look`]. `time` bounds all of it.
+    /// Asks from inside; see [`netcheck_engine::look`]. `time` is what the probe has once it is
+    /// asked: a slow machine is no answer.
     pub(crate) async fn look(
         &self,
         plan: Plan,
         time: Duration,
     ) -> Vec<(Viewpoint, Result<Visit, String>)> {
-        let deadline = Deadline::after(time);
+        let deadline = Deadline::after(time + WAY).with_answers_within(time);
         // No conversation is kept for the next look: a helper would outlive its lab.
         netcheck_engine::look(&self.client, &self.run, ProbeMode::Auto, plan, deadline).await
     }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 pub struct Deadline {
     started: Instant,
     end: Instant,
+    /// See [`Deadline::with_answers_within`].
+    answers_within: Option<Duration>,
 }
 
 impl Deadline {
@@ -16,7 +18,24 @@ impl Deadline {
         Self {
             started,
             end: started + time,
+            answers_within: None,
         }
+    }
+
+    /// The same moment, and a probe has at most this long from when it is asked: what it takes to
+    /// get to the probe and back is on top, and may be long on a loaded machine.
+    #[must_use]
+    pub fn with_answers_within(self, time: Duration) -> Self {
+        Self {
+            answers_within: Some(time),
+            ..self
+        }
+    }
+
+    /// How long a probe that is asked now has, if its answer takes `way_back`.
+    pub(crate) fn for_the_probe(self, way_back: Duration) -> Duration {
+        let left = self.left().saturating_sub(way_back);
+        self.answers_within.map_or(left, |most| most.min(left))
     }
 
     /// What is left, possibly nothing.

@@ -47,7 +47,7 @@ impl Session {
         questions: Vec<Question>,
         deadline: Deadline,
     ) -> Result<Vec<Answered>, String> {
-        let left = deadline.left().saturating_sub(WAY_BACK);
+        let left = deadline.for_the_probe(WAY_BACK);
         if left.is_zero() {
             return Err("the time for the run was over".into());
         }
