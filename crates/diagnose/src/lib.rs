@@ -26,3 +26,4 @@ pub mod target;
 
 pub use judge::diagnose;
 pub use netcheck_probe as probe;
+pub use pair::diagnose_pairs;

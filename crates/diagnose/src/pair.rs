@@ -7,11 +7,12 @@
 mod path;
 
 use crate::case::Case;
-use crate::evidence::{Container, Evidence, Fact};
+use crate::clean::clean;
+use crate::evidence::{Container, Evidence, Fact, Viewpoint};
 use crate::judge::{engine_words, fold, sanitize, visit_notes};
 use crate::reference::Reference;
 use crate::report::{
-    CheckStatus, Explained, Finding, Outcome, Report, SCHEMA_VERSION, Severity, Subject,
+    CheckStatus, Explained, Finding, Outcome, Pairs, Report, SCHEMA_VERSION, Severity, Subject,
     SubjectKind, Undecided,
 };
 use crate::request::Target;
@@ -86,7 +87,55 @@ pub(crate) fn focused(evidence: &Evidence, target: &Target) -> Evidence {
     focused
 }
 
+/// Judges every pair of a run, in the order the targets were named.
+///
+/// # Errors
+///
+/// A sentence, when the evidence does not hold the container that connects.
+pub fn diagnose_pairs(evidence: &Evidence) -> Result<Pairs, String> {
+    let request = &evidence.request;
+    let pairs = request
+        .targets()
+        .map(|target| diagnose(&evidence.of_pair(target)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let any = |outcome| pairs.iter().any(|report| report.outcome == outcome);
+    let outcome = if any(Outcome::Problems) {
+        Outcome::Problems
+    } else if any(Outcome::Undecided) || !request.refused.is_empty() {
+        Outcome::Undecided
+    } else {
+        Outcome::Healthy
+    };
+    let mut pairs = Pairs {
+        schema_version: SCHEMA_VERSION,
+        outcome,
+        pairs,
+        refused: request.refused.clone(),
+        notes: request.notes.clone(),
+    };
+    let refused = pairs.refused.iter_mut();
+    let texts = refused.flat_map(|one| [&mut one.target, &mut one.why]);
+    for text in texts.chain(&mut pairs.notes) {
+        *text = clean(text);
+    }
+    Ok(pairs)
+}
+
 impl Evidence {
+    /// The evidence of one of several pairs, as if it had been the only one.
+    pub fn of_pair(&self, target: &Target) -> Self {
+        let mut one = self.clone();
+        one.request.target = Some(target.clone());
+        one.request.more.clear();
+        let from = Some(&self.request.container);
+        let ends = [from, target.container.as_ref()];
+        one.visits.retain(|visit| match &visit.from {
+            Viewpoint::Container(id) => ends.contains(&Some(id)),
+            Viewpoint::Network(_) | Viewpoint::Host => true,
+        });
+        one
+    }
+
     /// The container that the target's host most likely means, seen from the one that connects:
     /// by id, by address, by name or alias (those on a common network first).
     pub fn meant_by_target(&self) -> Option<&Container> {
@@ -237,7 +286,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::evidence::{Status, Viewpoint};
+    use crate::evidence::Status;
     use crate::plan;
     use crate::report::{Step, StepKind};
     use crate::rules::testing::{container, id_of, ip, snapshot, socket, world};

@@ -51,7 +51,7 @@ impl Reference {
     /// What a user asks for, as if it were written in the configuration. Without a port for UDP:
     /// rules take a reference's port for TCP.
     pub fn asked(target: &crate::request::Target) -> Self {
-        let tcp = target.protocol == netcheck_probe::Protocol::Tcp;
+        let tcp = target.has_port() && target.protocol == netcheck_probe::Protocol::Tcp;
         let written = if tcp {
             crate::request::place(&target.host, target.port)
         } else {

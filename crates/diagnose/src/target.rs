@@ -4,6 +4,7 @@
 //! It must never let a secret out: neither what it returns nor its sentences hold any part of a text
 //! but hosts, schemes and port numbers.
 
+mod ports;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use netcheck_probe::Protocol;
+
+pub use ports::{Ports, ports};
 
 use crate::redact::MASK;
 use crate::reference::{self, Place};
@@ -282,7 +285,7 @@ fn without_protocol(text: &str) -> Result<(&str, Protocol), String> {
 
 /// Host and port, or what is wrong with them.
 fn place(text: &str) -> Result<(String, Option<u16>), String> {
-    if let Some(found) = reference::host_and_port(text) {
+    if let Some(found) = reference::host_and_port(text).filter(|(host, _)| !host.starts_with('-')) {
         return Ok(found);
     }
     if let Some(rest) = text.strip_prefix('[') {

@@ -32,12 +32,16 @@ impl<'a> Case<'a> {
             evidence,
             subject,
             detail: subject.detail()?,
-            asked: Some(Asked {
-                evidence,
-                from: evidence.container(&evidence.request.container)?,
-                target,
-                port: target.port(),
-            }),
+            // Where no port was named nobody asks for one.
+            asked: match evidence.container(&evidence.request.container) {
+                Some(from) if target.has_port() => Some(Asked {
+                    evidence,
+                    from,
+                    target,
+                    port: target.port(),
+                }),
+                _ => None,
+            },
         })
     }
 }

@@ -33,6 +33,12 @@ impl Path {
         if let Some(container) = container.filter(|other| other.id != from.subject.id) {
             steps.push(running(StepKind::Target, container));
             steps.push(network(from, container));
+        } else if let Some(itself) = container {
+            let saw = format!(
+                "both ends are `{}`: inside it `localhost` means the same, and no network is crossed",
+                itself.name
+            );
+            steps.push(step(StepKind::Network, CheckStatus::Skipped, saw));
         }
         let runs = from.subject.is_running();
         if runs && target.host.parse::<IpAddr>().is_err() {
@@ -244,6 +250,14 @@ fn connect(
     heard: Option<CheckStatus>,
 ) -> Step {
     let kind = StepKind::Connect;
+    if !target.has_port() {
+        let status = match container {
+            Some(other) if other.status != Status::Running => CheckStatus::Skipped,
+            _ => CheckStatus::Undecided,
+        };
+        let saw = "not tried: no port was named, and it is not known which it serves".into();
+        return step(kind, status, saw);
+    }
     let addresses = match target.host.parse() {
         Ok(address) => vec![crate::plan::nearest(address)],
         Err(_) => from.resolution(&target.host).unwrap_or_default(),
@@ -343,7 +357,7 @@ fn listener(
     container: Option<&Container>,
     target: &Target,
 ) -> Option<Step> {
-    let container = container?;
+    let container = container.filter(|_| target.has_port())?;
     let kind = StepKind::Listener;
     let Some(far) = far else {
         let why = container.detail.why_unknown().unwrap_or_default();

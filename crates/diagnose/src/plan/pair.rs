@@ -19,6 +19,19 @@ use crate::request::Target;
 /// The most addresses of a name that are connected to: a program tries them in order, too.
 const MOST_ADDRESSES: usize = 8;
 
+/// What is still to ask about all pairs of a run, each question once; empty when nothing is left.
+pub fn pairs(evidence: &Evidence) -> Plan {
+    let mut plan = Plan::new();
+    for target in evidence.request.targets() {
+        for (viewpoint, questions) in pair(&evidence.of_pair(target)) {
+            let all = plan.entry(viewpoint).or_default();
+            all.extend(questions);
+            unique(all);
+        }
+    }
+    plan
+}
+
 /// What is still to ask; empty when nothing is left, or the request is about no pair.
 pub fn pair(evidence: &Evidence) -> Plan {
     let mut plan = Plan::new();
@@ -106,7 +119,7 @@ fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
     }
     let mut seen = Vec::new();
     for address in addresses {
-        if seen.contains(&address) || seen.len() == MOST_ADDRESSES {
+        if !target.has_port() || seen.contains(&address) || seen.len() == MOST_ADDRESSES {
             continue;
         }
         seen.push(address);
