@@ -189,10 +189,12 @@ pub fn mask_url(url: &str) -> String {
     format!("{scheme}://{authority}{path}")
 }
 
-/// Whether what stands before an `@` is hosts with ports and then parameters, and no password.
+/// Whether what stands before an `@` is one host, perhaps with a port, and then parameters; and no
+/// password. No list of hosts: `user:1,secret?` would pass for one.
 fn is_parameter(head: &str, between: &str) -> bool {
-    let is_host = |part: &str| crate::reference::host_and_port(part).is_some();
-    between.contains(['?', ';']) && head.split(',').all(is_host)
+    between.contains(['?', ';'])
+        && !head.contains(',')
+        && crate::reference::host_and_port(head).is_some()
 }
 
 #[cfg(test)]

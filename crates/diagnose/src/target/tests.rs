@@ -177,6 +177,7 @@ fn nothing_that_may_be_secret_is_repeated() {
         "https://db:70000/hunter2",
         "https://db:x/?token=hunter2",
         "foo://u:hunter2@db",
+        "mysql://user:1,hunter2?@mysql-db:3306/some",
     ] {
         let said = match parse(text) {
             Ok(places) => places.iter().map(ToString::to_string).collect(),
