@@ -199,7 +199,11 @@ fn aim(evidence: &Evidence, wanted: &Wanted) -> Result<Target, Refused> {
     );
     let mut one = evidence.clone();
     one.request.target = Some(target.clone());
-    if let Some(meant) = one.meant_by_target() {
+    // An id is no name that DNS knows.
+    if let Some(meant) = one
+        .meant_by_target()
+        .filter(|meant| meant.id != wanted.host)
+    {
         return Ok(Target {
             container: Some(meant.id.clone()),
             ..target
@@ -283,7 +287,9 @@ fn settle(evidence: &mut Evidence) {
             push(evidence, with_port);
         }
         if found.tried.is_empty() {
-            evidence.request.refused.push(no_port(&target, &found));
+            let is_itself = container.id == evidence.request.container;
+            let refused = no_port(&target, is_itself, &found);
+            evidence.request.refused.push(refused);
         }
         evidence
             .request
@@ -300,7 +306,7 @@ fn settle(evidence: &mut Evidence) {
     }
 }
 
-fn no_port(target: &Target, found: &Ports) -> Refused {
+fn no_port(target: &Target, is_itself: bool, found: &Ports) -> Refused {
     let host = &target.host;
     let (why, cause) = match &found.unseen {
         Some(why) => (
@@ -312,9 +318,14 @@ fn no_port(target: &Target, found: &Ports) -> Refused {
             Cause::Words,
         ),
     };
+    let itself = if is_itself {
+        "it is the container that asks, whose own name for itself is also `localhost`; "
+    } else {
+        ""
+    };
     Refused {
         target: host.clone(),
-        why: format!("{why}; name a port, as in {host}:PORT"),
+        why: format!("{itself}{why}; name a port, as in {host}:PORT"),
         cause,
     }
 }
