@@ -118,7 +118,7 @@ fn every_form_of_a_target_leads_to_the_same_place() {
         format!("user:{SECRET}@tcp({db}:3306)/some"),
         format!("host={db} port=3306 password={SECRET}"),
         id.clone(),
-        id[..12].to_owned(),
+        id[..20].to_owned(),
     ] {
         let ended = run(&mut netcheck(&["--format", "json", &app, &target]));
         assert_eq!(ended.code, Some(0), "{target}: {ended:#?}");
@@ -127,6 +127,8 @@ fn every_form_of_a_target_leads_to_the_same_place() {
         assert!(!ended.stdout.contains(SECRET), "{ended:#?}");
         assert_eq!(ended.stderr, "");
     }
+    // Docker's DNS knows the short id, so that it is a name as good as any.
+    assert_eq!(works(&[&app, &id[..12]]), [format!("{}:3306", &id[..12])]);
     let by_address = format!("{address}:3306");
     assert_eq!(works(&[&app, &by_address]), [by_address.as_str()]);
     // A container is meant by its address too, and its ports are known.
