@@ -451,3 +451,49 @@ fn without_a_look_inside_nothing_works() {
     assert_eq!(places(&pairs), [format!("{db}:3306")]);
     assert_eq!(ended.code, Some(3), "{ended:#?}");
 }
+
+// The engine's host.
+
+#[test]
+fn from_the_engines_host() {
+    let world = World::new();
+    let net = world.network("net");
+    let port = world::free_port();
+    let db = world.run("mysql-db", |n| {
+        n.on(&net)
+            .publish_as(tcp(3306), port)
+            .tcp(3306)
+            .tcp(([127, 0, 0, 1], 3307))
+    });
+    let address = world.address("mysql-db");
+    let place = format!("{address}:3306");
+    for way in ["netns", "helper"] {
+        // Names of containers do not resolve there: it is tried by its address.
+        assert_eq!(works(&["--probe", way, "host", &db]), [place.as_str()]);
+        let published = format!("localhost:{port}");
+        assert_eq!(
+            works(&["--probe", way, "host", &published]),
+            [published.as_str()]
+        );
+    }
+    let (pairs, _) = ask(&["host", &db]);
+    let step = |kind| pairs.pairs[0].path.iter().find(|step| step.step == kind);
+    let network = step(StepKind::Network).unwrap();
+    assert_eq!(
+        network.place.as_deref(),
+        Some(world.lab().real_name("net").as_str())
+    );
+    let loopback = format!("{db}:3307");
+    let report = is_named("host", &loopback, "listens-on-loopback-only");
+    assert!(
+        report.summary.starts_with("the engine's host to"),
+        "{}",
+        report.summary
+    );
+    is_named("host", &format!("{db}:3308"), "wrong-port");
+    world.docker(&["stop", "-t", "0", &db]);
+    let report = is_named("host", &db, "container-not-running");
+    is_healed(&world, &report, "host", &db);
+    // It is no container that could be diagnosed alone.
+    run(&mut netcheck(&["host"])).refused(&["no such container"]);
+}

@@ -46,8 +46,8 @@ struct Cli {
 /// Flags of the diagnosis.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CheckArgs {
-    /// Container to diagnose, or the one that connects: name, id, or Compose's SERVICE,
-    /// PROJECT/SERVICE or SERVICE-2
+    /// Container to diagnose, or the one that connects (FROM): name, id, or Compose's SERVICE,
+    /// PROJECT/SERVICE or SERVICE-2; as FROM also `host`, the engine's host
     #[arg(value_name = "CONTAINER", required_unless_present = "evidence")]
     pub(crate) container: Option<String>,
     /// Where it connects to: a container (every port it serves), NAME:PORT[/udp], a URL or a list

@@ -8,7 +8,7 @@ mod path;
 
 use crate::case::Case;
 use crate::clean::clean;
-use crate::evidence::{Container, Evidence, Fact, Viewpoint};
+use crate::evidence::{Container, ENGINE_HOST, Evidence, Fact, Viewpoint};
 use crate::judge::{engine_words, fold, sanitize, visit_notes};
 use crate::reference::Reference;
 use crate::report::{
@@ -48,7 +48,12 @@ pub(crate) fn diagnose(evidence: &Evidence) -> Result<Report, String> {
         ([], _) => Outcome::Undecided,
         _ => Outcome::Problems,
     };
-    let ends = format!("`{}` to `{target}`", from.name());
+    let who = if from.subject.is_engine_host() {
+        "the engine's host".to_owned()
+    } else {
+        format!("`{}`", from.name())
+    };
+    let ends = format!("{who} to `{target}`");
     let summary = match (&findings[..], path.status()) {
         ([], CheckStatus::Ok) => format!("{ends}: works"),
         ([], CheckStatus::Problem) => format!("{ends}: does not work, and it is not known why"),
@@ -142,16 +147,17 @@ impl Evidence {
         let target = self.request.target.as_ref()?;
         let case = Case::new(self)?;
         let host = target.host.trim_end_matches('.');
-        if let Some(exact) = self.container(host) {
-            return Some(exact);
-        }
-        if Reference::asked(target).is_localhost() {
-            return Some(case.subject);
-        }
-        match host.parse() {
-            Ok(address) => case.owner_of(address),
-            Err(_) => case.named(host).into_iter().next(),
-        }
+        let meant = if let Some(exact) = self.container(host) {
+            Some(exact)
+        } else if Reference::asked(target).is_localhost() {
+            Some(case.subject)
+        } else {
+            match host.parse() {
+                Ok(address) => case.owner_of(address),
+                Err(_) => case.named(host).into_iter().next(),
+            }
+        };
+        meant.filter(|container| !container.is_engine_host())
     }
 }
 
@@ -172,7 +178,10 @@ type Found = Vec<(&'static Rule, Finding)>;
 fn judge(case: &Case<'_>, end: End, path: &Path, found: &mut Found, open: &mut Vec<Undecided>) {
     let runs = case.subject.is_running();
     for rule in RULES {
-        if !(bears(rule.check, end, path) && (runs || rule.check == Check::State)) {
+        // What mends a container mends no host, and no network is missing to the one it is on.
+        let on_host = case.evidence.request.container == ENGINE_HOST
+            && !(end == End::Far && matches!(rule.check, Check::State | Check::Listening));
+        if on_host || !(bears(rule.check, end, path) && (runs || rule.check == Check::State)) {
             continue;
         }
         match (rule.judge)(case) {

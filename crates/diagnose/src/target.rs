@@ -317,7 +317,7 @@ fn place(text: &str) -> Result<(String, Option<u16>), String> {
             "a name outside ASCII has to be written as DNS knows it (xn--…)".into()
         });
     }
-    let port = port.map(|port| number(port)).transpose()?;
+    let port = port.map(number).transpose()?;
     Ok((host.to_owned(), port))
 }
 

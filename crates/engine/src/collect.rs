@@ -9,7 +9,7 @@ use bollard::models::{
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions};
 use futures_util::stream::{self, StreamExt};
 use netcheck_diagnose::clean::clean;
-use netcheck_diagnose::evidence::{Container, Engine, Fact, Network};
+use netcheck_diagnose::evidence::{Container, ENGINE_HOST, Engine, Fact, Network};
 
 use crate::client::{Client, status_of};
 use crate::convert;
@@ -39,6 +39,7 @@ pub(crate) async fn collect(
     client: &Client,
     wanted: &str,
     also: &[&str],
+    host_may_ask: bool,
     deadline: Deadline,
 ) -> Result<Collected> {
     let docker = &client.docker;
@@ -53,7 +54,13 @@ pub(crate) async fn collect(
             .await?;
         // Who is near is known without the networks' own settings.
         let sketch = listed(&list, &[]);
-        let subject = find(&sketch, wanted)?;
+        let subject = match find(&sketch, wanted) {
+            // A container of that name comes first.
+            Err(Error::NoSuchContainer { .. }) if host_may_ask && wanted == ENGINE_HOST => {
+                ENGINE_HOST.to_owned()
+            }
+            found => found?,
+        };
         let inspected = inspect(client, &sketch, &subject, also, deadline).await;
         Ok((list, subject, inspected))
     };
@@ -99,6 +106,9 @@ pub(crate) async fn collect(
     }
     if let Some(error) = subject_error {
         return Err(error);
+    }
+    if subject == ENGINE_HOST {
+        containers.push(Container::engine_host());
     }
     Ok(Collected {
         subject,

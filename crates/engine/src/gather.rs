@@ -66,7 +66,7 @@ pub async fn gather(
 ) -> Result<Evidence> {
     let deadline = deadline.earlier(RESERVE);
     progress("asking the Docker Engine");
-    let collected = collect(client, &options.container, &[], deadline).await?;
+    let collected = collect(client, &options.container, &[], false, deadline).await?;
     let expired = collected.expired.clone();
     let mut evidence = evidence(collected);
     evidence.request.outbound.clone_from(&options.outbound);

@@ -3,7 +3,7 @@
 
 use futures_util::future::join_all;
 use netcheck_diagnose::case::Case;
-use netcheck_diagnose::evidence::{Container, Evidence, Status};
+use netcheck_diagnose::evidence::{Container, ENGINE_HOST, Evidence, Status};
 use netcheck_diagnose::plan;
 use netcheck_diagnose::request::{Cause, Refused, Target};
 use netcheck_diagnose::target::{self, Ports, Wanted};
@@ -34,7 +34,8 @@ pub struct PairOptions {
 /// The same for several places, some of them without a port.
 #[derive(Debug, Clone)]
 pub struct PairsOptions {
-    /// The container that connects: name, id, the beginning of an id, or a service of Compose.
+    /// The container that connects: name, id, the beginning of an id, or a service of Compose; or
+    /// `host` for the engine's host.
     pub from: String,
     /// Where to, in the order of the reports. Those without a port stand for each port that the
     /// container serves.
@@ -98,7 +99,7 @@ pub async fn gather_pairs(
         .iter()
         .map(|wanted| wanted.host.as_str())
         .collect();
-    let collected = collect(client, &options.from, &hosts, deadline).await?;
+    let collected = collect(client, &options.from, &hosts, true, deadline).await?;
     let expired = collected.expired.clone();
     let mut evidence = evidence(collected);
     evidence.request.refused.clone_from(&options.refused);
@@ -171,6 +172,7 @@ fn ends(evidence: &Evidence) -> Vec<String> {
     let mut ends: Vec<String> = targets
         .filter_map(|target| target.container.clone())
         .chain([evidence.request.container.clone()])
+        .filter(|id| id != ENGINE_HOST)
         .collect();
     ends.sort_unstable();
     ends.dedup();
@@ -206,6 +208,7 @@ fn aim(evidence: &Evidence, wanted: &Wanted) -> Result<Target, Refused> {
     {
         return Ok(Target {
             container: Some(meant.id.clone()),
+            host: from_host(evidence, meant).unwrap_or(target.host),
             ..target
         });
     }
@@ -219,6 +222,9 @@ fn aim(evidence: &Evidence, wanted: &Wanted) -> Result<Target, Refused> {
             // Not by a name that DNS knows, so by one that it knows.
             let meant = evidence.container(&id);
             let host = meant.and_then(|meant| {
+                if let Some(address) = from_host(evidence, meant) {
+                    return Some(address);
+                }
                 let known = Case::new(evidence).and_then(|from| from.name_for(meant));
                 known.or(Some(meant.name.clone()))
             });
@@ -247,6 +253,15 @@ fn aim(evidence: &Evidence, wanted: &Wanted) -> Result<Target, Refused> {
             Err(refused(why, Cause::Unknown))
         }
     }
+}
+
+/// Seen from the engine's host a container is its address: names of containers do not resolve there.
+fn from_host(evidence: &Evidence, meant: &Container) -> Option<String> {
+    if evidence.request.container != ENGINE_HOST {
+        return None;
+    }
+    let mut addresses = meant.endpoints.iter().flat_map(|one| &one.addresses);
+    addresses.next().map(ToString::to_string)
 }
 
 /// What is written as an address or with a dot is most likely meant for the outside.

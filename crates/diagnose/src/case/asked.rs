@@ -49,7 +49,7 @@ impl<'a> Case<'a> {
 impl Asked<'_> {
     /// What came of each try from the one who asks to this port, as proofs.
     pub fn connections(&self) -> Vec<String> {
-        let from = Viewpoint::Container(self.from.id.clone());
+        let from = Viewpoint::of(&self.from.id);
         let Some(visit) = self.evidence.visit(&from) else {
             return Vec::new();
         };

@@ -133,11 +133,46 @@ fn running(kind: StepKind, container: &Container) -> Step {
         Status::Unknown => CheckStatus::Undecided,
         _ => CheckStatus::Problem,
     };
-    let saw = format!("`{}` is {}", container.name, container.status.as_str());
+    let saw = if container.is_engine_host() {
+        "it is the engine's host".to_owned()
+    } else {
+        format!("`{}` is {}", container.name, container.status.as_str())
+    };
     step(kind, status, saw)
 }
 
+/// The bridges by which the engine's host is on networks of a container.
+fn bridges(host: &Case<'_>, other: &Container) -> Step {
+    let networks = host.evidence.networks.known().into_iter().flatten();
+    let on: Vec<(&str, Option<IpAddr>)> = networks
+        .filter(|network| network.driver == "bridge" && other.endpoint(&network.id).is_some())
+        .map(|network| {
+            let gateway = network.ipam.iter().find_map(|ipam| ipam.gateway);
+            (network.name.as_str(), gateway)
+        })
+        .collect();
+    if on.is_empty() {
+        let saw = format!("`{}` is on no bridge of the engine's host", other.name);
+        return step(StepKind::Network, CheckStatus::Skipped, saw);
+    }
+    let words: Vec<String> = on
+        .iter()
+        .map(|(name, gateway)| match gateway {
+            Some(address) => format!("{name} as {address}"),
+            None => (*name).to_owned(),
+        })
+        .collect();
+    let saw = format!("the engine's host is on {}", words.join(", "));
+    Step {
+        place: on.first().map(|(name, _)| (*name).to_owned()),
+        ..step(StepKind::Network, CheckStatus::Ok, saw)
+    }
+}
+
 fn network(from: &Case<'_>, other: &Container) -> Step {
+    if from.subject.is_engine_host() {
+        return bridges(from, other);
+    }
     let networks: Vec<String> = from
         .shared_networks(other)
         .iter()

@@ -45,7 +45,7 @@ pub fn pair(evidence: &Evidence) -> Plan {
     plan.insert(Viewpoint::Host, vec![Question::Snapshot]);
     if case.subject.is_running() {
         let questions = from_subject(&case, target);
-        plan.insert(Viewpoint::Container(case.subject.id.clone()), questions);
+        plan.insert(Viewpoint::of(&case.subject.id), questions);
     }
     if let Some(far) = Case::target(&focused)
         && far.subject.is_running()
