@@ -9,7 +9,7 @@ mod world;
 use call::{Ended, netcheck, run};
 use netcheck_diagnose::report::{CheckStatus, Outcome, Pairs, Report, StepKind};
 use netcheck_diagnose::request::Cause;
-use netcheck_testkit::{Builder, Node, tcp, udp};
+use netcheck_testkit::{Builder, NetworkBuilder, Node, tcp, udp};
 use world::{World, in_turn, roots, show};
 
 /// What may never be seen again.
@@ -144,10 +144,7 @@ fn default_ports_of_schemes_lists_and_udp() {
         80, 443, 5432, 6379, 5672, 27017, 4222, 9092, 9093, 1883, 1433,
     ];
     let many = world.run("many", |n| {
-        ports
-            .into_iter()
-            .fold(n.on(&net), |n, port| n.tcp(port))
-            .udp(53)
+        ports.into_iter().fold(n.on(&net), Builder::tcp).udp(53)
     });
     for (url, port) in [
         ("http://MANY/path", "80"),
@@ -172,6 +169,21 @@ fn default_ports_of_schemes_lists_and_udp() {
         let expected = [format!("{many}:9092"), format!("{many}:9093")];
         assert_eq!(works(&[&app, &target]), expected, "{list}");
     }
+}
+
+#[test]
+fn an_ipv6_address() {
+    let world = World::new();
+    let net = world.network_with("net", NetworkBuilder::ipv6);
+    let app = world.run("app", |n| n.on(&net));
+    world.run("mysql-db", |n| n.on(&net).tcp(([0u16; 8], 3306)));
+    let addresses = world.get("mysql-db").addresses(&net).wait().unwrap();
+    let address = addresses.iter().find(|address| address.is_ipv6()).unwrap();
+    let place = format!("[{address}]:3306");
+    assert_eq!(works(&[&app, &place]), [place.as_str()]);
+    let url = format!("mysql://u:{SECRET}@[{address}]/some");
+    assert_eq!(works(&[&app, &url]), [place.as_str()]);
+    assert_eq!(works(&[&app, &address.to_string()]), [place.as_str()]);
 }
 
 #[test]

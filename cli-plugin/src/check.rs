@@ -130,16 +130,23 @@ pub(crate) fn main(args: &CheckArgs, globals: &Globals) -> ExitCode {
         }
         let pairs = netcheck_diagnose::diagnose_pairs(&evidence)?;
         let code = exit::of_pairs(&pairs);
+        let mut said = Vec::new();
         if !pairs.refused.is_empty() {
-            say(&refusals(&pairs.refused));
+            said.push(refusals(&pairs.refused));
         }
-        for note in &pairs.notes {
-            say(&format!("note: {}", clean(note)));
-        }
+        let notes = pairs.notes.iter();
+        said.extend(notes.map(|note| format!("note: {}", clean(note))));
         // What was not tried at all has no report.
-        if !pairs.pairs.is_empty() {
-            write_report(&Answer::Pairs(pairs), args)?;
+        let written = if pairs.pairs.is_empty() {
+            Ok(())
+        } else {
+            write_report(&Answer::Pairs(pairs), args)
+        };
+        // Below the reports, where it is seen.
+        for line in said {
+            say(&line);
         }
+        written?;
         Ok(code)
     });
     match done {

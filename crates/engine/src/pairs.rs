@@ -334,7 +334,7 @@ fn no_port(target: &Target, is_itself: bool, found: &Ports) -> Refused {
         ),
     };
     let itself = if is_itself {
-        "it is the container that asks, whose own name for itself is also `localhost`; "
+        "it is the container that asks, as `localhost` would be; "
     } else {
         ""
     };
