@@ -10,7 +10,7 @@ mod tests;
 
 use crate::case::Case;
 use crate::clean::clean;
-use crate::evidence::{Container, ENGINE_HOST, Evidence, Fact, Viewpoint};
+use crate::evidence::{Container, ENGINE_HOST, Evidence, Fact, Viewpoint, Visit};
 use crate::judge::{engine_words, fold, sanitize, visit_notes};
 use crate::reference::Reference;
 use crate::report::{
@@ -27,9 +27,13 @@ pub(crate) fn diagnose(evidence: &Evidence) -> Result<Report, String> {
     let Some(target) = &evidence.request.target else {
         return Err("the evidence is about no pair".into());
     };
-    let focused = focused(evidence, target);
-    let from = Case::new(&focused).ok_or("nothing can be said of the container that connects")?;
-    let far = Case::target(&focused);
+    judge_pair(Focus::new(evidence).on(target), target)
+}
+
+/// Judges what a focus shows of a pair.
+fn judge_pair(focused: &Evidence, target: &Target) -> Result<Report, String> {
+    let from = Case::new(focused).ok_or("nothing can be said of the container that connects")?;
+    let far = Case::target(focused);
     let path = Path::of(&from, far.as_ref(), target);
     let mut found = Vec::new();
     let mut open = Vec::new();
@@ -68,30 +72,59 @@ pub(crate) fn diagnose(evidence: &Evidence) -> Result<Report, String> {
         outcome,
         summary,
         subject: Subject::container(from.name()),
-        engine: engine_words(evidence),
+        engine: engine_words(focused),
         path: path.steps,
         checks: Vec::new(),
         findings,
         undecided,
-        visits: visit_notes(evidence),
+        visits: visit_notes(focused),
     };
     sanitize(&mut report);
     Ok(report)
 }
 
-/// The evidence as if what was asked were all that any configuration says: what else is written in
-/// the two has no bearing on the pair.
-pub(crate) fn focused(evidence: &Evidence, target: &Target) -> Evidence {
-    let mut focused = evidence.clone();
-    for container in &mut focused.containers {
-        if let Fact::Known(detail) = &mut container.detail {
-            detail.references.clear();
-            if container.id == evidence.request.container {
-                detail.references.push(Reference::asked(target));
+/// The evidence as if one pair were all that was asked, and what was asked all that any
+/// configuration says: what else is written in the two has no bearing on the pair. Made once for
+/// all pairs of a run, as evidence may be large.
+pub(crate) struct Focus<'a> {
+    whole: &'a Evidence,
+    seen: Evidence,
+}
+
+impl<'a> Focus<'a> {
+    pub(crate) fn new(whole: &'a Evidence) -> Self {
+        let mut seen = whole.clone();
+        for container in &mut seen.containers {
+            if let Fact::Known(detail) = &mut container.detail {
+                detail.references.clear();
             }
         }
+        Self { whole, seen }
     }
-    focused
+
+    /// What there is to know about this pair.
+    pub(crate) fn on(&mut self, target: &Target) -> &Evidence {
+        let seen = &mut self.seen;
+        seen.request.target = Some(target.clone());
+        seen.request.more.clear();
+        seen.visits = visits_of(self.whole, target);
+        let from = &self.whole.request.container;
+        let container = seen.containers.iter_mut().find(|one| one.id == *from);
+        if let Some(Fact::Known(detail)) = container.map(|one| &mut one.detail) {
+            detail.references = vec![Reference::asked(target)];
+        }
+        seen
+    }
+}
+
+/// The looks that a run about this pair alone would have taken.
+fn visits_of(evidence: &Evidence, target: &Target) -> Vec<Visit> {
+    let ends = [Some(&evidence.request.container), target.container.as_ref()];
+    let bears = |visit: &&Visit| match &visit.from {
+        Viewpoint::Container(id) => ends.contains(&Some(id)),
+        Viewpoint::Network(_) | Viewpoint::Host => true,
+    };
+    evidence.visits.iter().filter(bears).cloned().collect()
 }
 
 /// Judges every pair of a run, in the order the targets were named.
@@ -101,9 +134,10 @@ pub(crate) fn focused(evidence: &Evidence, target: &Target) -> Evidence {
 /// A sentence, when the evidence does not hold the container that connects.
 pub fn diagnose_pairs(evidence: &Evidence) -> Result<Pairs, String> {
     let request = &evidence.request;
+    let mut focus = Focus::new(evidence);
     let pairs = request
         .targets()
-        .map(|target| diagnose(&evidence.of_pair(target)))
+        .map(|target| judge_pair(focus.on(target), target))
         .collect::<Result<Vec<_>, _>>()?;
     let any = |outcome| pairs.iter().any(|report| report.outcome == outcome);
     let outcome = if any(Outcome::Problems) {
@@ -134,12 +168,7 @@ impl Evidence {
         let mut one = self.clone();
         one.request.target = Some(target.clone());
         one.request.more.clear();
-        let from = Some(&self.request.container);
-        let ends = [from, target.container.as_ref()];
-        one.visits.retain(|visit| match &visit.from {
-            Viewpoint::Container(id) => ends.contains(&Some(id)),
-            Viewpoint::Network(_) | Viewpoint::Host => true,
-        });
+        one.visits = visits_of(self, target);
         one
     }
 

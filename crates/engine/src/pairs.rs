@@ -104,7 +104,7 @@ pub async fn gather_pairs(
     let mut evidence = evidence(collected);
     evidence.request.refused.clone_from(&options.refused);
     for wanted in &options.targets {
-        match aim(&evidence, wanted) {
+        match aim(&mut evidence, wanted) {
             Ok(target) => push(&mut evidence, target),
             Err(refused) => evidence.request.refused.push(refused),
         }
@@ -193,19 +193,19 @@ fn push(evidence: &mut Evidence, target: Target) {
 
 /// Which place is meant. Without a port only a container will do; its ports are found out later,
 /// and the target has port 0 until then.
-fn aim(evidence: &Evidence, wanted: &Wanted) -> Result<Target, Refused> {
+fn aim(evidence: &mut Evidence, wanted: &Wanted) -> Result<Target, Refused> {
     let target = Target::new(
         wanted.host.clone(),
         wanted.port.unwrap_or_default(),
         wanted.protocol,
     );
-    let mut one = evidence.clone();
-    one.request.target = Some(target.clone());
+    // Asked for a moment as if it were the only one: evidence may be too large for a copy each.
+    let others = evidence.request.target.replace(target.clone());
+    let meant = evidence.meant_by_target().cloned();
+    evidence.request.target = others;
+    let evidence = &*evidence;
     // An id is no name that DNS knows.
-    if let Some(meant) = one
-        .meant_by_target()
-        .filter(|meant| meant.id != wanted.host)
-    {
+    if let Some(meant) = &meant.filter(|meant| meant.id != wanted.host) {
         return Ok(Target {
             container: Some(meant.id.clone()),
             host: from_host(evidence, meant).unwrap_or(target.host),
