@@ -259,7 +259,8 @@ fn words_that_are_wrong_are_a_usage_error() {
         (&["--format", "yaml", "db"], "yaml"),
         (&["--color", "red", "db"], "red"),
         (&["-q", "-v", "db"], "--quiet"),
-        (&["db", "web"], "web"),
+        (&["db", ":80"], "no host before the port"),
+        (&["--outbound", "example.com", "db", "web"], "--outbound"),
         (&["explain", "a", "b"], "b"),
         (&["help", "nosuch"], "nosuch"),
         (

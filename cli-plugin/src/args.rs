@@ -22,10 +22,12 @@ use crate::{check, exit, explain};
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    override_usage = "docker netcheck [OPTIONS] CONTAINER\n       docker netcheck [OPTIONS] COMMAND",
+    override_usage = "docker netcheck [OPTIONS] CONTAINER\n       \
+        docker netcheck [OPTIONS] FROM TARGET...\n       docker netcheck [OPTIONS] COMMAND",
     help_template = "Usage:  {usage}\n\n{about}\n\n{all-args}{after-help}",
     after_help = "Examples:\n  \
         docker netcheck mysql-db                   what is wrong with mysql-db's network?\n  \
+        docker netcheck app mysql-db:3306          why can app not reach mysql-db?\n  \
         docker netcheck --outbound example.com web can web reach https://example.com?\n  \
         docker netcheck --format json web          the same for a script\n  \
         docker netcheck explain nothing-listens    what a finding means\n\n\
@@ -44,9 +46,14 @@ struct Cli {
 /// Flags of the diagnosis.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CheckArgs {
-    /// Name or id of the container to diagnose
+    /// Container to diagnose, or the one that connects (FROM): name, id, or Compose's SERVICE,
+    /// PROJECT/SERVICE or SERVICE-2; as FROM also `host`, the engine's host
     #[arg(value_name = "CONTAINER", required_unless_present = "evidence")]
     pub(crate) container: Option<String>,
+    /// Where it connects to: a container (every port it serves), NAME:PORT[/udp], a URL or a list
+    /// of brokers from a configuration, an address
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
     /// How to look from inside: auto, helper (a short-lived container), netns (root on the engine's
     /// machine), none (Engine API alone)
     #[arg(
@@ -61,7 +68,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub(crate) timeout: Duration,
     /// Also try this place outside (default port 443); nothing is sent there otherwise
-    #[arg(long, value_parser = outbound, value_name = "HOST[:PORT]")]
+    #[arg(long, value_parser = outbound, value_name = "HOST[:PORT]", conflicts_with = "targets")]
     pub(crate) outbound: Option<Outbound>,
     /// Format of the report: text, json or markdown
     #[arg(
@@ -231,7 +238,8 @@ pub(crate) fn main(words: Words) -> ExitCode {
     });
     if standalone {
         command = command.name("docker-netcheck").override_usage(
-            "docker-netcheck [OPTIONS] CONTAINER\n       docker-netcheck [OPTIONS] COMMAND",
+            "docker-netcheck [OPTIONS] CONTAINER\n       docker-netcheck [OPTIONS] FROM TARGET...\n       \
+             docker-netcheck [OPTIONS] COMMAND",
         );
     }
     let own = std::iter::once(OsString::from("docker netcheck")).chain(words.own);
@@ -297,7 +305,7 @@ pub(crate) fn usage_error(message: &str) -> ExitCode {
     // Nothing can be done about a standard error that is closed.
     let _ = writeln!(
         std::io::stderr(),
-        "{}\n\nUsage:  docker netcheck [OPTIONS] CONTAINER\n\n\
+        "{}\n\nUsage:  docker netcheck [OPTIONS] CONTAINER [TARGET...]\n\n\
          Run 'docker netcheck --help' for more information",
         netcheck_diagnose::clean::clean(message).replace("\\u{a}", "\n")
     );

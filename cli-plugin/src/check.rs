@@ -9,8 +9,10 @@ use std::time::Duration;
 use netcheck_diagnose::clean::{clean, is_unsafe};
 use netcheck_diagnose::evidence::{Evidence, SCHEMA_VERSION};
 use netcheck_diagnose::render::{self, text::Style};
-use netcheck_diagnose::report::Report;
-use netcheck_engine::{Client, Deadline, Error, Options, Run};
+use netcheck_diagnose::report::{Pairs, Report};
+use netcheck_diagnose::request::{Cause, Refused};
+use netcheck_diagnose::target;
+use netcheck_engine::{Client, Deadline, Error, Options, PairsOptions, Run};
 use tokio::runtime::Runtime;
 
 use crate::args::{CheckArgs, Format};
@@ -86,33 +88,120 @@ fn fail(failure: Failure) -> ExitCode {
     }
 }
 
-/// Diagnoses a container, or saved evidence.
+/// What is asked of the engine.
+enum Asked {
+    /// About one container.
+    One(Options),
+    /// About what one can connect to.
+    Pairs(PairsOptions),
+}
+
+/// What is written down in the end.
+enum Answer {
+    One(Report),
+    Pairs(Pairs),
+}
+
+/// Diagnoses a container, pairs, or saved evidence.
 pub(crate) fn main(args: &CheckArgs, globals: &Globals) -> ExitCode {
     let evidence = match &args.evidence {
         Some(file) => read_evidence(file).map_err(Failure::from),
-        None => collect(args, globals),
+        None => {
+            let asked = asked(args);
+            if let Asked::Pairs(options) = &asked
+                && options.targets.is_empty()
+            {
+                // Nothing is left to be tried, so the engine is not asked either.
+                return crate::args::usage_error(&refusals(&options.refused));
+            }
+            collect(&asked, args, globals)
+        }
     };
     let done = evidence.and_then(|evidence| {
         if let Some(file) = &args.save_evidence {
             save_evidence(&evidence, file)?;
         }
-        let report = netcheck_diagnose::diagnose(&evidence)?;
-        write_report(&report, args)?;
-        Ok(report.outcome)
+        let request = &evidence.request;
+        if request.target.is_none() && request.refused.is_empty() {
+            let report = netcheck_diagnose::diagnose(&evidence)?;
+            let code = exit::of(report.outcome);
+            write_report(&Answer::One(report), args)?;
+            return Ok(code);
+        }
+        let pairs = netcheck_diagnose::diagnose_pairs(&evidence)?;
+        let code = exit::of_pairs(&pairs);
+        let mut said = Vec::new();
+        if !pairs.refused.is_empty() {
+            said.push(refusals(&pairs.refused));
+        }
+        let notes = pairs.notes.iter();
+        said.extend(notes.map(|note| format!("note: {}", clean(note))));
+        // What was not tried at all has no report.
+        let written = if pairs.pairs.is_empty() {
+            Ok(())
+        } else {
+            write_report(&Answer::Pairs(pairs), args)
+        };
+        // Below the reports, where it is seen.
+        for line in said {
+            say(&line);
+        }
+        written?;
+        Ok(code)
     });
     match done {
-        Ok(outcome) => ExitCode::from(exit::of(outcome)),
+        Ok(code) => ExitCode::from(code),
         Err(failure) => fail(failure),
     }
 }
 
-fn collect(args: &CheckArgs, globals: &Globals) -> Result<Evidence, Failure> {
-    let host = connection::host(globals)?;
-    let options = Options {
-        container: args.container.clone().unwrap_or_default(),
+/// One line for each target that cannot be tried.
+fn refusals(refused: &[Refused]) -> String {
+    let lines: Vec<String> = refused
+        .iter()
+        .map(|one| {
+            format!(
+                "cannot try the target `{}`: {}",
+                clean(&one.target),
+                clean(&one.why)
+            )
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// The question in the words typed.
+fn asked(args: &CheckArgs) -> Asked {
+    let container = args.container.clone().unwrap_or_default();
+    if args.targets.is_empty() {
+        return Asked::One(Options {
+            container,
+            probe: args.probe(),
+            outbound: args.outbound.clone(),
+        });
+    }
+    let mut targets = Vec::new();
+    let mut refused = Vec::new();
+    for text in &args.targets {
+        match target::parse(text) {
+            Ok(places) => targets.extend(places),
+            Err(why) => refused.push(Refused {
+                target: target::shown(text),
+                why,
+                cause: Cause::Words,
+            }),
+        }
+    }
+    Asked::Pairs(PairsOptions {
+        from: container,
+        targets,
+        refused,
         probe: args.probe(),
-        outbound: args.outbound.clone(),
-    };
+    })
+}
+
+fn collect(asked: &Asked, args: &CheckArgs, globals: &Globals) -> Result<Evidence, Failure> {
+    let host = connection::host(globals)?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let deadline = Deadline::after(args.timeout);
@@ -127,8 +216,15 @@ fn collect(args: &CheckArgs, globals: &Globals) -> Result<Evidence, Failure> {
         let work = async {
             let client = Client::connect(&host, pinned.as_deref(), deadline).await?;
             let client = connected.insert(client);
-            netcheck_engine::gather(client, &options, &run, deadline, &|doing| told.say(doing))
-                .await
+            let tell = |doing: &str| told.say(doing);
+            match asked {
+                Asked::One(options) => {
+                    netcheck_engine::gather(client, options, &run, deadline, &tell).await
+                }
+                Asked::Pairs(options) => {
+                    netcheck_engine::gather_pairs(client, options, &run, deadline, &tell).await
+                }
+            }
         };
         let evidence = tokio::select! {
             evidence = progress.during(work) => evidence.map_err(|error| Failure::of(&error, &host)),
@@ -242,7 +338,7 @@ fn escape(json: &str) -> String {
     escaped
 }
 
-fn write_report(report: &Report, args: &CheckArgs) -> Result<(), String> {
+fn write_report(answer: &Answer, args: &CheckArgs) -> Result<(), String> {
     match &args.output {
         Some(file) => {
             let failed = |error: io::Error| {
@@ -250,14 +346,14 @@ fn write_report(report: &Report, args: &CheckArgs) -> Result<(), String> {
             };
             let mut out = io::BufWriter::new(File::create(file).map_err(failed)?);
             let style = style(args, false);
-            render(report, args.format, &style, &mut out)
+            render(answer, args.format, &style, &mut out)
                 .and_then(|()| out.flush())
                 .map_err(failed)
         }
         None => {
             let style = style(args, terminal::color(args.color));
             let mut out = io::BufWriter::new(io::stdout().lock());
-            match render(report, args.format, &style, &mut out).and_then(|()| out.flush()) {
+            match render(answer, args.format, &style, &mut out).and_then(|()| out.flush()) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                     Err(format!("cannot write the report: {error}"))
                 }
@@ -278,7 +374,29 @@ fn style(args: &CheckArgs, color: bool) -> Style {
     }
 }
 
-fn render(report: &Report, format: Format, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn render(answer: &Answer, format: Format, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    match (answer, format) {
+        (Answer::One(report), Format::Json) => render::json::write(report, out),
+        (Answer::Pairs(pairs), Format::Json) => render::json::write_pairs(pairs, out),
+        (Answer::One(report), _) => render_one(report, format, style, out),
+        (Answer::Pairs(pairs), _) => {
+            for (index, report) in pairs.pairs.iter().enumerate() {
+                if index > 0 && !style.quiet {
+                    writeln!(out)?;
+                }
+                render_one(report, format, style, out)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn render_one(
+    report: &Report,
+    format: Format,
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     match format {
         Format::Text => render::text::write(report, style, out),
         Format::Json => render::json::write(report, out),

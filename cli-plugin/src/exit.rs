@@ -1,6 +1,7 @@
 //! Exit codes: part of the interface, as scripts see it. Never renumbered.
 
-use netcheck_diagnose::report::Outcome;
+use netcheck_diagnose::report::{Outcome, Pairs};
+use netcheck_diagnose::request::{Cause, Refused};
 
 /// Could not run: engine unreachable, no such container, refused. Also what `docker` itself uses.
 pub(crate) const CANNOT_RUN: u8 = 1;
@@ -21,5 +22,51 @@ pub(crate) fn of(outcome: Outcome) -> u8 {
         Outcome::Healthy => 0,
         Outcome::Problems => PROBLEMS,
         Outcome::Undecided => UNDECIDED,
+    }
+}
+
+/// The exit code of a target that could not be tried.
+fn of_refused(refused: &Refused) -> u8 {
+    match refused.cause {
+        Cause::Words => USAGE,
+        Cause::Unknown => CANNOT_RUN,
+    }
+}
+
+/// The worst of several: what could not be tried comes before what was found.
+pub(crate) fn of_pairs(pairs: &Pairs) -> u8 {
+    let found = pairs.pairs.iter().map(|report| of(report.outcome));
+    let worst = [USAGE, CANNOT_RUN, PROBLEMS, UNDECIDED];
+    let codes: Vec<u8> = pairs.refused.iter().map(of_refused).chain(found).collect();
+    worst
+        .into_iter()
+        .find(|code| codes.contains(code))
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_tried_is_worse_than_what_was_found() {
+        let refused = |cause| Refused {
+            target: "x".into(),
+            why: "y".into(),
+            cause,
+        };
+        let code = |refused| {
+            of_pairs(&Pairs {
+                schema_version: 1,
+                outcome: Outcome::Undecided,
+                pairs: Vec::new(),
+                refused,
+                notes: Vec::new(),
+            })
+        };
+        assert_eq!(code(vec![refused(Cause::Unknown)]), CANNOT_RUN);
+        let both = vec![refused(Cause::Unknown), refused(Cause::Words)];
+        assert_eq!(code(both), USAGE);
+        assert_eq!(code(Vec::new()), 0);
     }
 }

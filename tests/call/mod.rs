@@ -113,6 +113,13 @@ impl Ended {
         );
     }
 
+    /// This exit code, nothing on stdout, and these words on stderr.
+    #[track_caller]
+    pub fn only(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self.only_said(words);
+    }
+
     #[track_caller]
     fn only_said(&self, words: &[&str]) {
         assert_eq!(self.stdout, "", "{self:#?}");

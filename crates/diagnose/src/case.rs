@@ -60,7 +60,7 @@ impl<'a> Case<'a> {
 
     /// What was seen from inside the subject, with the reason if nothing was.
     pub fn visit(&self) -> Result<&'a Visit, &'a str> {
-        let viewpoint = Viewpoint::Container(self.subject.id.clone());
+        let viewpoint = Viewpoint::of(&self.subject.id);
         self.evidence
             .visit(&viewpoint)
             .ok_or_else(|| self.evidence.why_not_visited(&viewpoint))

@@ -11,7 +11,8 @@ mod visit;
 use serde::{Deserialize, Serialize};
 
 pub use container::{
-    Binding, Container, Detail, Endpoint, Health, HostsLine, Mode, Mount, Port, State, Status,
+    Binding, Container, Detail, ENGINE_HOST, Endpoint, Health, HostsLine, Mode, Mount, Port, State,
+    Status,
 };
 pub use engine::{Engine, EngineKind, Ipam, Network};
 pub use visit::{How, Viewpoint, Visit};

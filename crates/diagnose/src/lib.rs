@@ -22,6 +22,8 @@ pub mod request;
 pub mod rule;
 pub mod rules;
 pub mod shell;
+pub mod target;
 
 pub use judge::diagnose;
 pub use netcheck_probe as probe;
+pub use pair::diagnose_pairs;

@@ -5,13 +5,16 @@
 //! told by the line of the report that a rule belongs to.
 
 mod path;
+#[cfg(test)]
+mod tests;
 
 use crate::case::Case;
-use crate::evidence::{Container, Evidence, Fact};
+use crate::clean::clean;
+use crate::evidence::{Container, ENGINE_HOST, Evidence, Fact, Viewpoint, Visit};
 use crate::judge::{engine_words, fold, sanitize, visit_notes};
 use crate::reference::Reference;
 use crate::report::{
-    CheckStatus, Explained, Finding, Outcome, Report, SCHEMA_VERSION, Severity, Subject,
+    CheckStatus, Explained, Finding, Outcome, Pairs, Report, SCHEMA_VERSION, Severity, Subject,
     SubjectKind, Undecided,
 };
 use crate::request::Target;
@@ -24,9 +27,13 @@ pub(crate) fn diagnose(evidence: &Evidence) -> Result<Report, String> {
     let Some(target) = &evidence.request.target else {
         return Err("the evidence is about no pair".into());
     };
-    let focused = focused(evidence, target);
-    let from = Case::new(&focused).ok_or("nothing can be said of the container that connects")?;
-    let far = Case::target(&focused);
+    judge_pair(Focus::new(evidence).on(target), target)
+}
+
+/// Judges what a focus shows of a pair.
+fn judge_pair(focused: &Evidence, target: &Target) -> Result<Report, String> {
+    let from = Case::new(focused).ok_or("nothing can be said of the container that connects")?;
+    let far = Case::target(focused);
     let path = Path::of(&from, far.as_ref(), target);
     let mut found = Vec::new();
     let mut open = Vec::new();
@@ -47,7 +54,12 @@ pub(crate) fn diagnose(evidence: &Evidence) -> Result<Report, String> {
         ([], _) => Outcome::Undecided,
         _ => Outcome::Problems,
     };
-    let ends = format!("`{}` to `{target}`", from.name());
+    let who = if from.subject.is_engine_host() {
+        "the engine's host".to_owned()
+    } else {
+        format!("`{}`", from.name())
+    };
+    let ends = format!("{who} to `{target}`");
     let summary = match (&findings[..], path.status()) {
         ([], CheckStatus::Ok) => format!("{ends}: works"),
         ([], CheckStatus::Problem) => format!("{ends}: does not work, and it is not known why"),
@@ -60,49 +72,123 @@ pub(crate) fn diagnose(evidence: &Evidence) -> Result<Report, String> {
         outcome,
         summary,
         subject: Subject::container(from.name()),
-        engine: engine_words(evidence),
+        engine: engine_words(focused),
         path: path.steps,
         checks: Vec::new(),
         findings,
         undecided,
-        visits: visit_notes(evidence),
+        visits: visit_notes(focused),
     };
     sanitize(&mut report);
     Ok(report)
 }
 
-/// The evidence as if what was asked were all that any configuration says: what else is written in
-/// the two has no bearing on the pair.
-pub(crate) fn focused(evidence: &Evidence, target: &Target) -> Evidence {
-    let mut focused = evidence.clone();
-    for container in &mut focused.containers {
-        if let Fact::Known(detail) = &mut container.detail {
-            detail.references.clear();
-            if container.id == evidence.request.container {
-                detail.references.push(Reference::asked(target));
+/// The evidence as if one pair were all that was asked, and what was asked all that any
+/// configuration says: what else is written in the two has no bearing on the pair. Made once for
+/// all pairs of a run, as evidence may be large.
+pub(crate) struct Focus<'a> {
+    whole: &'a Evidence,
+    seen: Evidence,
+}
+
+impl<'a> Focus<'a> {
+    pub(crate) fn new(whole: &'a Evidence) -> Self {
+        let mut seen = whole.clone();
+        for container in &mut seen.containers {
+            if let Fact::Known(detail) = &mut container.detail {
+                detail.references.clear();
             }
         }
+        Self { whole, seen }
     }
-    focused
+
+    /// What there is to know about this pair.
+    pub(crate) fn on(&mut self, target: &Target) -> &Evidence {
+        let seen = &mut self.seen;
+        seen.request.target = Some(target.clone());
+        seen.request.more.clear();
+        seen.visits = visits_of(self.whole, target);
+        let from = &self.whole.request.container;
+        let container = seen.containers.iter_mut().find(|one| one.id == *from);
+        if let Some(Fact::Known(detail)) = container.map(|one| &mut one.detail) {
+            detail.references = vec![Reference::asked(target)];
+        }
+        seen
+    }
+}
+
+/// The looks that a run about this pair alone would have taken.
+fn visits_of(evidence: &Evidence, target: &Target) -> Vec<Visit> {
+    let ends = [Some(&evidence.request.container), target.container.as_ref()];
+    let bears = |visit: &&Visit| match &visit.from {
+        Viewpoint::Container(id) => ends.contains(&Some(id)),
+        Viewpoint::Network(_) | Viewpoint::Host => true,
+    };
+    evidence.visits.iter().filter(bears).cloned().collect()
+}
+
+/// Judges every pair of a run, in the order the targets were named.
+///
+/// # Errors
+///
+/// A sentence, when the evidence does not hold the container that connects.
+pub fn diagnose_pairs(evidence: &Evidence) -> Result<Pairs, String> {
+    let request = &evidence.request;
+    let mut focus = Focus::new(evidence);
+    let pairs = request
+        .targets()
+        .map(|target| judge_pair(focus.on(target), target))
+        .collect::<Result<Vec<_>, _>>()?;
+    let any = |outcome| pairs.iter().any(|report| report.outcome == outcome);
+    let outcome = if any(Outcome::Problems) {
+        Outcome::Problems
+    } else if any(Outcome::Undecided) || !request.refused.is_empty() {
+        Outcome::Undecided
+    } else {
+        Outcome::Healthy
+    };
+    let mut pairs = Pairs {
+        schema_version: SCHEMA_VERSION,
+        outcome,
+        pairs,
+        refused: request.refused.clone(),
+        notes: request.notes.clone(),
+    };
+    let refused = pairs.refused.iter_mut();
+    let texts = refused.flat_map(|one| [&mut one.target, &mut one.why]);
+    for text in texts.chain(&mut pairs.notes) {
+        *text = clean(text);
+    }
+    Ok(pairs)
 }
 
 impl Evidence {
+    /// The evidence of one of several pairs, as if it had been the only one.
+    pub fn of_pair(&self, target: &Target) -> Self {
+        let mut one = self.clone();
+        one.request.target = Some(target.clone());
+        one.request.more.clear();
+        one.visits = visits_of(self, target);
+        one
+    }
+
     /// The container that the target's host most likely means, seen from the one that connects:
     /// by id, by address, by name or alias (those on a common network first).
     pub fn meant_by_target(&self) -> Option<&Container> {
         let target = self.request.target.as_ref()?;
         let case = Case::new(self)?;
         let host = target.host.trim_end_matches('.');
-        if let Some(exact) = self.container(host) {
-            return Some(exact);
-        }
-        if Reference::asked(target).is_localhost() {
-            return Some(case.subject);
-        }
-        match host.parse() {
-            Ok(address) => case.owner_of(address),
-            Err(_) => case.named(host).into_iter().next(),
-        }
+        let meant = if let Some(exact) = self.container(host) {
+            Some(exact)
+        } else if Reference::asked(target).is_localhost() {
+            Some(case.subject)
+        } else {
+            match host.parse() {
+                Ok(address) => case.owner_of(address),
+                Err(_) => case.named(host).into_iter().next(),
+            }
+        };
+        meant.filter(|container| !container.is_engine_host())
     }
 }
 
@@ -123,7 +209,10 @@ type Found = Vec<(&'static Rule, Finding)>;
 fn judge(case: &Case<'_>, end: End, path: &Path, found: &mut Found, open: &mut Vec<Undecided>) {
     let runs = case.subject.is_running();
     for rule in RULES {
-        if !(bears(rule.check, end, path) && (runs || rule.check == Check::State)) {
+        // What mends a container mends no host, and no network is missing to the one it is on.
+        let on_host = case.evidence.request.container == ENGINE_HOST
+            && !(end == End::Far && matches!(rule.check, Check::State | Check::Listening));
+        if on_host || !(bears(rule.check, end, path) && (runs || rule.check == Check::State)) {
             continue;
         }
         match (rule.judge)(case) {
@@ -228,197 +317,4 @@ fn undecided(path: &Path, findings: &[Finding], open: Vec<Undecided>) -> Vec<Und
         return Vec::new();
     }
     path.story().into_iter().chain(open).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use netcheck_probe::{
-        Answer, Connected, Delivered, Errno, Protocol, Question, RecordType, Snapshot, Then,
-    };
-
-    use super::*;
-    use crate::evidence::{Status, Viewpoint};
-    use crate::plan;
-    use crate::report::{Step, StepKind};
-    use crate::rules::testing::{container, id_of, ip, snapshot, socket, world};
-
-    const DB: &str = "172.18.0.3";
-
-    /// `app` asks for a port of `db`, which both look fine so far.
-    fn pair(port: u16, protocol: Protocol, listens: &[(Protocol, &str)]) -> Evidence {
-        let mut evidence = world(container("app"))
-            .and(container("db").on("my_network", DB))
-            .sees(snapshot())
-            .resolves("db", &[DB]);
-        evidence.request.target = Some(Target {
-            container: Some(id_of("db")),
-            ..Target::new("db", port, protocol)
-        });
-        let seen = Snapshot {
-            sockets: Ok(listens.iter().map(|(p, at)| socket(*p, at)).collect()),
-            ..snapshot()
-        };
-        let db = Viewpoint::Container(id_of("db"));
-        evidence.answered_from(db, Question::Snapshot, Answer::Snapshot(seen))
-    }
-
-    fn connects(evidence: Evidence, port: u16, connected: Connected) -> Evidence {
-        let question = Question::Connect {
-            to: (ip(DB), port).into(),
-            listen_ms: 1,
-        };
-        evidence.answered(question, Answer::Connect(connected))
-    }
-
-    fn open() -> Connected {
-        Connected::Open {
-            from: (ip("172.18.0.9"), 40000).into(),
-            took_ms: 1,
-            then: Then::Silent,
-        }
-    }
-
-    fn failed(errno: Errno) -> Connected {
-        Connected::Failed { errno, took_ms: 9 }
-    }
-
-    fn status(report: &Report, kind: StepKind) -> CheckStatus {
-        let is = |step: &&Step| step.step == kind;
-        report.path.iter().find(is).unwrap().status
-    }
-
-    #[test]
-    fn a_connection_that_opens_is_healthy_whatever_else_is_configured() {
-        let mut evidence = pair(80, Protocol::Tcp, &[(Protocol::Tcp, "0.0.0.0:80")]);
-        evidence.containers[0] = container("app").env(&["X_URL=http://localhost:1234"]);
-        let report = diagnose(&connects(evidence, 80, open())).unwrap();
-        assert_eq!(report.outcome, Outcome::Healthy, "{report:#?}");
-        assert_eq!(report.summary, "`app` to `db:80`: works");
-    }
-
-    #[test]
-    fn what_was_not_seen_is_undecided_and_never_works() {
-        let mut evidence = pair(80, Protocol::Tcp, &[(Protocol::Tcp, "0.0.0.0:80")]);
-        let report = diagnose(&evidence).unwrap();
-        assert_eq!(report.outcome, Outcome::Undecided);
-        assert_eq!(status(&report, StepKind::Connect), CheckStatus::Undecided);
-        evidence.visits.clear();
-        let report = diagnose(&evidence).unwrap();
-        assert_eq!(report.outcome, Outcome::Undecided);
-        assert!(!report.undecided.is_empty());
-    }
-
-    #[test]
-    fn both_ends_fine_and_no_connection_is_told_with_what_is_known() {
-        let evidence = pair(80, Protocol::Tcp, &[(Protocol::Tcp, "0.0.0.0:80")]);
-        for errno in [Errno::TimedOut, Errno::Refused] {
-            let report = diagnose(&connects(evidence.clone(), 80, failed(errno))).unwrap();
-            assert_eq!(report.outcome, Outcome::Undecided);
-            assert_eq!(report.undecided[0].code, "connect");
-            assert!(report.undecided[0].needs.contains("both ends look fine"));
-        }
-    }
-
-    #[test]
-    fn silence_of_udp_is_delivery_only_where_something_listens() {
-        let question = Question::Datagram {
-            to: (ip(DB), 53).into(),
-            wait_ms: 200,
-        };
-        let silent = || Answer::Datagram(Delivered::Silent);
-        let heard = pair(53, Protocol::Udp, &[(Protocol::Udp, "0.0.0.0:53")]);
-        let report = diagnose(&heard.answered(question.clone(), silent())).unwrap();
-        assert_eq!(report.outcome, Outcome::Healthy, "{report:#?}");
-        let unheard = pair(53, Protocol::Udp, &[]);
-        let report = diagnose(&unheard.clone().answered(question.clone(), silent())).unwrap();
-        assert_eq!(report.findings[0].code, "nothing-listens");
-        let mut unseen = unheard.answered(question, silent());
-        unseen
-            .visits
-            .retain(|visit| visit.from != Viewpoint::Container(id_of("db")));
-        let report = diagnose(&unseen).unwrap();
-        assert_eq!(report.outcome, Outcome::Undecided, "{report:#?}");
-    }
-
-    #[test]
-    fn a_stopped_target_is_told_once() {
-        let mut evidence = pair(80, Protocol::Tcp, &[]);
-        evidence.containers[1].status = Status::Exited;
-        let report = diagnose(&evidence).unwrap();
-        let codes: Vec<_> = report.findings.iter().map(|f| f.code.as_str()).collect();
-        assert_eq!(codes, ["container-not-running"]);
-    }
-
-    #[test]
-    fn a_container_is_meant_by_name_alias_address_and_id() {
-        let mut evidence = pair(80, Protocol::Tcp, &[]);
-        evidence.containers[1] = container("db").on("my_network", DB).alias("store");
-        for host in ["db", "DB.", "store", DB, &id_of("db")] {
-            evidence.request.target = Some(Target::new(host, 80, Protocol::Tcp));
-            let meant = evidence.meant_by_target().map(|meant| meant.name.as_str());
-            assert_eq!(meant, Some("db"), "{host}");
-        }
-        for (host, name) in [("localhost", Some("app")), ("nobody", None)] {
-            evidence.request.target = Some(Target::new(host, 80, Protocol::Tcp));
-            let meant = evidence.meant_by_target().map(|meant| meant.name.as_str());
-            assert_eq!(meant, name, "{host}");
-        }
-    }
-
-    #[test]
-    fn the_plan_ends_and_asks_nothing_of_the_internet() {
-        let mut evidence = pair(80, Protocol::Tcp, &[(Protocol::Tcp, "0.0.0.0:80")]);
-        let plan = plan::pair(&evidence);
-        let app = &plan[&Viewpoint::Container(id_of("app"))];
-        assert!(
-            app.iter().any(
-                |question| matches!(question, Question::Connect { to, .. } if to.ip() == ip(DB))
-            ),
-            "{app:?}"
-        );
-        let db = &plan[&Viewpoint::Container(id_of("db"))];
-        assert!(matches!(db[..], [Question::Accepts { .. }]), "{db:?}");
-        // Answered, whatever the answer: not asked again.
-        for (viewpoint, questions) in plan {
-            for question in questions {
-                let answer = match &question {
-                    Question::Snapshot => Answer::Snapshot(snapshot()),
-                    _ => Answer::Connect(failed(Errno::Refused)),
-                };
-                evidence = evidence.answered_from(viewpoint.clone(), question, answer);
-            }
-        }
-        assert!(plan::pair(&evidence).is_empty());
-        // The host's server is on the internet, and the name is no container's.
-        let server = Snapshot {
-            resolv_conf: Ok(netcheck_probe::ResolvConf {
-                nameservers: vec![ip("8.8.8.8")],
-                ..Default::default()
-            }),
-            ..snapshot()
-        };
-        let names = |host: &str| -> Vec<String> {
-            let mut evidence = world(container("app")).sees(snapshot()).answered_from(
-                Viewpoint::Host,
-                Question::Snapshot,
-                Answer::Snapshot(server.clone()),
-            );
-            evidence.request.target = Some(Target::new(host, 443, Protocol::Tcp));
-            plan::pair(&evidence)
-                .into_values()
-                .flatten()
-                .filter_map(|question| match question {
-                    Question::Lookup { name } => Some(name),
-                    Question::Query {
-                        name,
-                        record: RecordType::A | RecordType::Aaaa,
-                        ..
-                    } => Some(name),
-                    _ => None,
-                })
-                .collect()
-        };
-        assert_eq!(names("mysqldb"), [""; 0]);
-        assert_eq!(names("api.example.com"), ["api.example.com"]);
-    }
 }

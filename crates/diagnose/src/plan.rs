@@ -13,7 +13,7 @@ use netcheck_probe::{Protocol, Question, RecordType};
 use crate::case::{Case, Reach};
 use crate::evidence::{Container, Evidence, Mode, Viewpoint};
 
-pub use pair::pair;
+pub use pair::{pair, pairs};
 
 /// Questions by viewpoint, in a fixed order.
 pub type Plan = BTreeMap<Viewpoint, Vec<Question>>;

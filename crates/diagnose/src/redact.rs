@@ -156,12 +156,15 @@ pub fn mask_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    // A password may hold a slash: the last `@` decides where the host begins.
+    // `;` begins the parameters of SQL Server's JDBC URLs.
+    let ends = ['/', '?', '#', ';'];
+    let end = rest.find(ends).unwrap_or(rest.len());
+    // A password may hold a slash: the last `@` decides where the host begins. But what follows the
+    // host and port may hold an `@` too (`db:1433;password=p@ss`).
     let (authority, path) = match rest.rfind('@') {
-        Some(at) if at > end => {
+        Some(at) if at > end && !is_parameter(&rest[..end], &rest[end..at]) => {
             let tail = &rest[at..];
-            let end = at + tail.find(['/', '?', '#']).unwrap_or(tail.len());
+            let end = at + tail.find(ends).unwrap_or(tail.len());
             rest.split_at(end)
         }
         _ => rest.split_at(end),
@@ -184,6 +187,14 @@ pub fn mask_url(url: &str) -> String {
         plain_path.to_owned()
     };
     format!("{scheme}://{authority}{path}")
+}
+
+/// Whether what stands before an `@` is one host, perhaps with a port, and then parameters; and no
+/// password. No list of hosts: `user:1,secret?` would pass for one.
+fn is_parameter(head: &str, between: &str) -> bool {
+    between.contains(['?', ';'])
+        && !head.contains(',')
+        && crate::reference::host_and_port(head).is_some()
 }
 
 #[cfg(test)]
@@ -212,6 +223,12 @@ mod tests {
         );
         check_url("http://db:80/", "http://db:80/");
         check_url("http://db?token=x", "http://db/***");
+        check_url(
+            "jdbc:sqlserver://db:1433;user=sa;password=p@ss",
+            "jdbc:sqlserver://db:1433/***",
+        );
+        check_url("mysql://db/x?password=p@ss", "mysql://db/x?***");
+        check_url("mysql://u:p?x@db/x", "mysql://***@db/x");
         check_url("redis://:secret@cache/0", "redis://***@cache/0");
     }
 

@@ -51,7 +51,7 @@ impl Reference {
     /// What a user asks for, as if it were written in the configuration. Without a port for UDP:
     /// rules take a reference's port for TCP.
     pub fn asked(target: &crate::request::Target) -> Self {
-        let tcp = target.protocol == netcheck_probe::Protocol::Tcp;
+        let tcp = target.has_port() && target.protocol == netcheck_probe::Protocol::Tcp;
         let written = if tcp {
             crate::request::place(&target.host, target.port)
         } else {
@@ -212,22 +212,14 @@ fn in_argument(index: usize, word: &str) -> Vec<Reference> {
         .collect()
 }
 
-fn in_url(place: Place, name: &str, value: &str) -> Vec<Reference> {
-    let Some((scheme, rest)) = value.split_once("://") else {
-        return Vec::new();
-    };
+/// The scheme of a URL in small letters, and its hosts with their ports as they are written, with
+/// commas between them; without user, password and all that follows. None if it is no URL.
+pub(crate) fn authority(value: &str) -> Option<(String, String)> {
+    let (scheme, rest) = value.split_once("://")?;
     let known = |c: char| c.is_ascii_alphanumeric() || "+-.:".contains(c);
     if scheme.is_empty() || scheme.len() > 40 || !scheme.chars().all(known) {
-        return Vec::new();
+        return None;
     }
-    let scheme = scheme.to_ascii_lowercase();
-    if matches!(
-        scheme.as_str(),
-        "file" | "unix" | "npipe" | "sqlite" | "data" | "fd"
-    ) {
-        return Vec::new();
-    }
-    let shown = redact::mask_url(value);
     let masked = redact::mask_url(&format!("x://{rest}"));
     let authority = masked
         .strip_prefix("x://")
@@ -236,6 +228,22 @@ fn in_url(place: Place, name: &str, value: &str) -> Vec<Reference> {
         .next()
         .unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
+    Some((scheme.to_ascii_lowercase(), hosts.to_owned()))
+}
+
+/// Whether a URL of this scheme names a place on a network at all.
+pub(crate) fn is_on_a_network(scheme: &str) -> bool {
+    !matches!(scheme, "file" | "unix" | "npipe" | "sqlite" | "data" | "fd")
+}
+
+fn in_url(place: Place, name: &str, value: &str) -> Vec<Reference> {
+    let Some((scheme, hosts)) = authority(value) else {
+        return Vec::new();
+    };
+    if !is_on_a_network(&scheme) {
+        return Vec::new();
+    }
+    let shown = redact::mask_url(value);
     let implied = scheme_port(&scheme).map_or_else(|| ports_of_name(name), |port| vec![port]);
     hosts
         .split(',')
@@ -258,7 +266,7 @@ fn in_url(place: Place, name: &str, value: &str) -> Vec<Reference> {
 }
 
 /// `host=db port=5432 …` (libpq) and `user:pass@tcp(db:3306)/some` (Go's MySQL driver).
-fn in_dsn(place: Place, value: &str) -> Option<Reference> {
+pub(crate) fn in_dsn(place: Place, value: &str) -> Option<Reference> {
     if let Some(start) = value.find("@tcp(") {
         let inside = value[start + 5..].split(')').next()?;
         let (host, port) = host_and_port(inside)?;
@@ -303,7 +311,7 @@ fn in_dsn(place: Place, value: &str) -> Option<Reference> {
 }
 
 /// `db`, `db:5432`, `10.0.0.1:80`, `[::1]:80`, `::1`.
-fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+pub(crate) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;
@@ -453,6 +461,11 @@ pub fn scheme_port(scheme: &str) -> Option<u16> {
         "kafka" => 9092,
         "nats" => 4222,
         "mqtt" => 1883,
+        "mqtts" => 8883,
+        "elasticsearch" | "opensearch" => 9200,
+        "couchdb" => 5984,
+        "dns" => 53,
+        "statsd" => 8125,
         "memcached" | "memcache" => 11211,
         "sqlserver" | "mssql" => 1433,
         "clickhouse" => 9000,

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::Refused;
 use crate::rule::Check;
 
 /// The version of the JSON report.
@@ -35,6 +36,22 @@ pub struct Report {
     pub undecided: Vec<Undecided>,
     /// How the run went: durations of the visits.
     pub visits: Vec<VisitNote>,
+}
+
+/// The answer to one `docker netcheck FROM TARGET...`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Pairs {
+    /// Version of this layout, that of [`Report`].
+    pub schema_version: u32,
+    /// The worst of the pairs; a target that was refused is undecided.
+    pub outcome: Outcome,
+    /// One report for each place and port, in the order the targets were named.
+    pub pairs: Vec<Report>,
+    /// Targets that could not be tried.
+    pub refused: Vec<Refused>,
+    /// What was left out, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// The verdict.

@@ -17,6 +17,45 @@ pub struct Request {
     /// The other end, where a pair is diagnosed: can `container` connect to it?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// Further targets of the same run. Each is a pair of its own with `container`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<Target>,
+    /// What was named as a target beside them and is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+    /// What was left out of the targets, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Request {
+    /// All targets, in the order they were named.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.target.iter().chain(&self.more)
+    }
+}
+
+/// A target that cannot be tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Refused {
+    /// As it was typed, without what may be secret.
+    pub target: String,
+    /// Why not, in a sentence or two.
+    pub why: String,
+    /// Whose mistake it is.
+    pub cause: Cause,
+}
+
+/// Why a target cannot be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The words typed are no target.
+    Words,
+    /// They would be, but the engine has no such container, or several.
+    Unknown,
 }
 
 /// The other end of a pair.
@@ -24,7 +63,8 @@ pub struct Request {
 pub struct Target {
     /// Name or address, as written.
     pub host: String,
-    /// The port there.
+    /// The port there. 0 where no port was named and the container that is meant does not run: its
+    /// state is the story then.
     pub port: u16,
     /// TCP or UDP.
     pub protocol: Protocol,
@@ -44,6 +84,11 @@ impl Target {
         }
     }
 
+    /// Whether it has a port, see the field.
+    pub fn has_port(&self) -> bool {
+        self.port != 0
+    }
+
     /// The port with its protocol.
     pub fn port(&self) -> Port {
         Port {
@@ -55,6 +100,9 @@ impl Target {
 
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.has_port() {
+            return f.write_str(&self.host);
+        }
         write!(f, "{}", place(&self.host, self.port))?;
         // TCP is what a reader expects.
         match self.protocol {

@@ -10,7 +10,7 @@ use bollard::models::{
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions};
 use futures_util::stream::{self, StreamExt};
 use netcheck_diagnose::clean::clean;
-use netcheck_diagnose::evidence::{Container, Engine, Fact, Network};
+use netcheck_diagnose::evidence::{Container, ENGINE_HOST, Engine, Fact, Network};
 
 use crate::client::{Client, status_of};
 use crate::convert;
@@ -39,7 +39,8 @@ pub(crate) struct Collected {
 pub(crate) async fn collect(
     client: &Client,
     wanted: &str,
-    also: Option<&str>,
+    also: &[&str],
+    host_may_ask: bool,
     deadline: Deadline,
 ) -> Result<Collected> {
     let docker = &client.docker;
@@ -55,7 +56,13 @@ pub(crate) async fn collect(
         let list = among(list, client.among.as_ref());
         // Who is near is known without the networks' own settings.
         let sketch = listed(&list, &[]);
-        let subject = find(&sketch, wanted)?;
+        let subject = match find(&sketch, wanted) {
+            // A container of that name comes first.
+            Err(Error::NoSuchContainer { .. }) if host_may_ask && wanted == ENGINE_HOST => {
+                ENGINE_HOST.to_owned()
+            }
+            found => found?,
+        };
         let inspected = inspect(client, &sketch, &subject, also, deadline).await;
         Ok((list, subject, inspected))
     };
@@ -101,6 +108,9 @@ pub(crate) async fn collect(
     }
     if let Some(error) = subject_error {
         return Err(error);
+    }
+    if subject == ENGINE_HOST {
+        containers.push(Container::engine_host());
     }
     Ok(Collected {
         subject,
@@ -213,12 +223,10 @@ async fn inspect(
     client: &Client,
     containers: &[Container],
     subject: &str,
-    also: Option<&str>,
+    also: &[&str],
     deadline: Deadline,
 ) -> Vec<(String, Result<Inspected>)> {
-    let is_other_end = |container: &Container| {
-        also.is_some_and(|host| host == container.name || host == container.id)
-    };
+    let is_other_end = |container: &Container| also.iter().any(|host| is_called(container, host));
     let near = |container: &Container| {
         let own = containers.iter().find(|other| other.id == subject);
         container.id == subject
@@ -301,14 +309,78 @@ pub(crate) async fn look_again(
     Ok(convert::inspected(inspect, image.as_ref(), networks, None))
 }
 
-/// The full id of the container that a user means by a name, an id or the beginning of an id.
-fn find(containers: &[Container], wanted: &str) -> Result<String> {
+/// Whether somebody who writes this as a host may mean the container.
+fn is_called(container: &Container, host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    let is = |name: &str| name.eq_ignore_ascii_case(host);
+    let address = host.parse().ok();
+    is(&container.name)
+        || container.id.starts_with(host)
+        || is_service(container, host)
+        || container.endpoints.iter().any(|endpoint| {
+            endpoint.aliases.iter().any(|alias| is(alias))
+                || address.is_some_and(|address| endpoint.addresses.contains(&address))
+        })
+}
+
+/// `service`, `service-2`, and either with `project/` before it.
+fn is_service(container: &Container, wanted: &str) -> bool {
+    let Some((project, service)) = container.compose_service() else {
+        return false;
+    };
+    let wanted = match wanted.split_once('/') {
+        Some((of, wanted)) if of == project => wanted,
+        Some(_) => return false,
+        None => wanted,
+    };
+    let number = container.compose.get("container-number");
+    let replica = || wanted.strip_prefix(service)?.strip_prefix('-');
+    wanted == service || (number.is_some() && replica() == number.map(String::as_str))
+}
+
+/// The full id of the container that a user means by a name, an id, a service of Compose or the
+/// beginning of an id.
+pub(crate) fn find(containers: &[Container], wanted: &str) -> Result<String> {
     let name = wanted.trim_start_matches('/');
     if let Some(exact) = containers
         .iter()
         .find(|container| container.name == name || container.id == name)
     {
         return Ok(exact.id.clone());
+    }
+    let of_service: Vec<_> = containers
+        .iter()
+        .filter(|container| is_service(container, name))
+        .collect();
+    // A service that is itself called `web-2` comes before the second of `web`.
+    let own_name: Vec<_> = of_service
+        .iter()
+        .copied()
+        .filter(|container| {
+            let bare = name.rsplit('/').next().unwrap_or(name);
+            container
+                .compose
+                .get("service")
+                .is_some_and(|own| own == bare)
+        })
+        .collect();
+    let of_service = if own_name.is_empty() {
+        of_service
+    } else {
+        own_name
+    };
+    match of_service.as_slice() {
+        [one] => return Ok(one.id.clone()),
+        [] => {}
+        many => {
+            return Err(Error::AmbiguousService {
+                service: clean(wanted),
+                matches: many
+                    .iter()
+                    .map(|container| clean(&container.name))
+                    .collect(),
+            });
+        }
     }
     let is_prefix = !name.is_empty() && name.chars().all(|c| c.is_ascii_hexdigit());
     let matches: Vec<_> = containers
@@ -340,7 +412,7 @@ fn close_names(containers: &[Container], name: &str) -> Vec<String> {
     if name.trim().is_empty() || name.len() > 128 {
         return Vec::new();
     }
-    let typed = name.to_ascii_lowercase();
+    let typed = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     let mut close: Vec<(usize, String)> = containers
         .iter()
         .filter_map(|container| {
@@ -378,7 +450,60 @@ fn edit_distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use netcheck_diagnose::evidence::Status;
+
     use super::*;
+
+    fn replica(project: &str, service: &str, number: u8) -> Container {
+        let name = format!("{project}-{service}-{number}");
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Container {
+            id: format!("{:x}{name}", name.len()),
+            image: String::new(),
+            status: Status::Running,
+            endpoints: Vec::new(),
+            published: Vec::new(),
+            compose: [
+                label("project", project),
+                label("service", service),
+                label("container-number", &number.to_string()),
+            ]
+            .into(),
+            detail: Fact::NotCollected,
+            name,
+        }
+    }
+
+    #[test]
+    fn a_service_of_compose_is_a_name() {
+        let containers = [
+            replica("shop", "db", 1),
+            replica("shop", "web", 1),
+            replica("shop", "web", 2),
+            replica("blog", "db", 1),
+            replica("blog", "cache", 1),
+            replica("blog", "cache-2", 1),
+        ];
+        let find = |wanted: &str| find(&containers, wanted);
+        let name = |wanted: &str| {
+            let id = super::find(&containers, wanted).unwrap();
+            let is = |container: &&Container| container.id == id;
+            containers.iter().find(is).unwrap().name.clone()
+        };
+        assert_eq!(name("shop/db"), "shop-db-1");
+        assert_eq!(name("blog/db-1"), "blog-db-1");
+        assert_eq!(name("web-2"), "shop-web-2");
+        assert_eq!(name("shop/web-1"), "shop-web-1");
+        assert_eq!(name("cache-2"), "blog-cache-2-1");
+        for ambiguous in ["db", "web", "shop/web"] {
+            let error = find(ambiguous).unwrap_err();
+            assert!(matches!(error, Error::AmbiguousService { .. }), "{error}");
+        }
+        for unknown in ["mail", "shop/cache", "web-3", "blog/web", "/", "shop/"] {
+            let error = find(unknown).unwrap_err();
+            assert!(matches!(error, Error::NoSuchContainer { .. }), "{error}");
+        }
+    }
 
     #[test]
     fn counts_the_slips_of_the_fingers() {

@@ -69,6 +69,13 @@ pub enum Error {
         /// Name and short id of each.
         matches: Vec<String>,
     },
+    /// Several containers are of this service of Compose.
+    AmbiguousService {
+        /// As given.
+        service: String,
+        /// Their names.
+        matches: Vec<String>,
+    },
     /// It was there, and is gone now.
     Vanished {
         /// Its name.
@@ -114,6 +121,12 @@ impl fmt::Display for Error {
                 matches.len(),
                 matches.join(", ")
             ),
+            Self::AmbiguousService { service, matches } => write!(
+                f,
+                "`{service}` stands for {} containers: {}",
+                matches.len(),
+                matches.join(", ")
+            ),
             Self::Vanished { name } => {
                 write!(
                     f,
@@ -154,6 +167,9 @@ impl Error {
                 ),
             },
             Self::AmbiguousContainer { .. } => "Give more of the id, or the name.".into(),
+            Self::AmbiguousService { .. } => {
+                "Name one of them; PROJECT/SERVICE and SERVICE-2 work too.".into()
+            }
             Self::Api { .. } => {
                 "See whether `docker ps` answers, and what the engine's own log says.".into()
             }

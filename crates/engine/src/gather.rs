@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use netcheck_diagnose::evidence::{Container, Evidence, SCHEMA_VERSION, Viewpoint, Visit};
 use netcheck_diagnose::plan::{self, Plan};
 use netcheck_diagnose::probe::Answered;
-use netcheck_diagnose::request::{Outbound, Request, Target};
+use netcheck_diagnose::request::{Outbound, Request};
 
 use crate::client::Client;
 use crate::collect::{self, Collected, collect};
@@ -41,27 +41,16 @@ pub struct Options {
     pub outbound: Option<Outbound>,
 }
 
-/// What to find out about a pair: whether one container can connect to a place, and why not.
-#[derive(Debug, Clone)]
-pub struct PairOptions {
-    /// The container that connects: name, id, or the beginning of an id.
-    pub from: String,
-    /// Where to. Whom it means is found out; an id given with it is not looked at.
-    pub target: Target,
-    /// How to look from inside.
-    pub probe: ProbeMode,
-}
-
 /// Told what is being done, before it is done.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// The last part of the time, kept for putting the report together and for slow machines.
-const RESERVE: Duration = Duration::from_millis(100);
+pub(crate) const RESERVE: Duration = Duration::from_millis(100);
 
 /// How much of the time that is left the first round may take, in hundredths. A name server that
 /// does not answer would eat it all; with the usual 5 s this leaves it the 2 s that make its
 /// silence a fact, and as much again for the second round.
-const FIRST_ROUND: u32 = 55;
+pub(crate) const FIRST_ROUND: u32 = 55;
 
 /// Finds out what there is to know about one container.
 ///
@@ -77,7 +66,7 @@ pub async fn gather(
 ) -> Result<Evidence> {
     let deadline = deadline.earlier(RESERVE);
     progress("asking the Docker Engine");
-    let collected = collect(client, &options.container, None, deadline).await?;
+    let collected = collect(client, &options.container, &[], false, deadline).await?;
     let expired = collected.expired.clone();
     let mut evidence = evidence(collected);
     evidence.request.outbound.clone_from(&options.outbound);
@@ -110,79 +99,8 @@ pub async fn gather(
     Ok(evidence)
 }
 
-/// A pair has a round for what the names come to and one for the connections, and one more where
-/// a name is looked up only once it is known who gets to see it.
-const PAIR_ROUNDS: usize = 4;
-
-/// Finds out whether one container can connect to a place, and what there is to know about why not.
-///
-/// # Errors
-///
-/// The container that connects is not there, one of the two was removed meanwhile, or the engine
-/// does not answer. Anything less is a fact that failed; also a target that does not exist.
-pub async fn gather_pair(
-    client: &Client,
-    options: &PairOptions,
-    run: &Run,
-    deadline: Deadline,
-    progress: Progress<'_>,
-) -> Result<Evidence> {
-    let deadline = deadline.earlier(RESERVE);
-    progress("asking the Docker Engine");
-    let collected = collect(client, &options.from, Some(&options.target.host), deadline).await?;
-    let expired = collected.expired.clone();
-    let mut evidence = evidence(collected);
-    evidence.request.target = Some(Target {
-        container: None,
-        ..options.target.clone()
-    });
-    let meant = evidence.meant_by_target().map(|meant| meant.id.clone());
-    if let Some(target) = &mut evidence.request.target {
-        target.container.clone_from(&meant);
-    }
-    if options.probe == ProbeMode::None {
-        for viewpoint in plan::pair(&evidence).into_keys() {
-            evidence
-                .missed
-                .push((viewpoint, "--probe none was given".into()));
-        }
-        return Ok(evidence);
-    }
-    let mut visits = Visits::new(client, options.probe);
-    let namespaces = Namespace::known(&evidence.containers);
-    let look = async {
-        for round in 1..=PAIR_ROUNDS {
-            let plan = plan::pair(&evidence);
-            if plan.is_empty() {
-                break;
-            }
-            progress(if round == 1 {
-                "looking from inside"
-            } else {
-                "looking closer"
-            });
-            let until = if round == PAIR_ROUNDS {
-                deadline
-            } else {
-                deadline.part(FIRST_ROUND)
-            };
-            let seen = visits
-                .carry_out(run, plan.clone(), &namespaces, until)
-                .await;
-            add(&mut evidence, seen, &plan);
-        }
-    };
-    tokio::join!(look, remove_expired(client, expired, deadline));
-    let ends = [Some(evidence.request.container.clone()), meant];
-    for id in ends.iter().flatten() {
-        let now = container_now(client, &evidence, id, deadline).await?;
-        replace_if_changed(&mut evidence, now);
-    }
-    Ok(evidence)
-}
-
 /// What the API said, with nothing seen from inside yet.
-fn evidence(collected: Collected) -> Evidence {
+pub(crate) fn evidence(collected: Collected) -> Evidence {
     Evidence {
         schema_version: SCHEMA_VERSION,
         collected_by: concat!("docker-netcheck ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -191,6 +109,9 @@ fn evidence(collected: Collected) -> Evidence {
             container: collected.subject,
             outbound: None,
             target: None,
+            more: Vec::new(),
+            refused: Vec::new(),
+            notes: Vec::new(),
         },
         engine: collected.engine,
         networks: collected.networks,
@@ -209,7 +130,11 @@ fn now() -> i64 {
 
 /// Adds the answers of a round. A viewpoint whose second round failed keeps its first answers, and
 /// what it was asked in the second is unknown for that reason.
-fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>, asked_again: &Plan) {
+pub(crate) fn add(
+    evidence: &mut Evidence,
+    seen: Vec<(Viewpoint, Result<Visit, String>)>,
+    asked_again: &Plan,
+) {
     for (viewpoint, result) in seen {
         let known = evidence
             .visits
@@ -235,7 +160,7 @@ fn add(evidence: &mut Evidence, seen: Vec<(Viewpoint, Result<Visit, String>)>, a
 
 /// A container as the engine knows it after the first look: a container that ended or was removed
 /// meanwhile leaves an empty namespace behind, and then that is the story.
-async fn container_now(
+pub(crate) async fn container_now(
     client: &Client,
     evidence: &Evidence,
     id: &str,
@@ -253,7 +178,7 @@ async fn container_now(
     }
 }
 
-fn replace_if_changed(evidence: &mut Evidence, now: Option<Container>) {
+pub(crate) fn replace_if_changed(evidence: &mut Evidence, now: Option<Container>) {
     let Some(now) = now else {
         return;
     };

@@ -19,7 +19,9 @@ pub(crate) struct Namespace {
 impl Namespace {
     /// Those of the running containers whose details are known.
     pub(crate) fn known(containers: &[Container]) -> Vec<Self> {
-        let running = containers.iter().filter(|c| c.is_running());
+        let running = containers
+            .iter()
+            .filter(|c| c.is_running() && !c.is_engine_host());
         running
             .filter_map(|container| {
                 let detail = container.detail()?;

@@ -32,12 +32,16 @@ impl<'a> Case<'a> {
             evidence,
             subject,
             detail: subject.detail()?,
-            asked: Some(Asked {
-                evidence,
-                from: evidence.container(&evidence.request.container)?,
-                target,
-                port: target.port(),
-            }),
+            // Where no port was named nobody asks for one.
+            asked: match evidence.container(&evidence.request.container) {
+                Some(from) if target.has_port() => Some(Asked {
+                    evidence,
+                    from,
+                    target,
+                    port: target.port(),
+                }),
+                _ => None,
+            },
         })
     }
 }
@@ -45,7 +49,7 @@ impl<'a> Case<'a> {
 impl Asked<'_> {
     /// What came of each try from the one who asks to this port, as proofs.
     pub fn connections(&self) -> Vec<String> {
-        let from = Viewpoint::Container(self.from.id.clone());
+        let from = Viewpoint::of(&self.from.id);
         let Some(visit) = self.evidence.visit(&from) else {
             return Vec::new();
         };

@@ -56,7 +56,60 @@ pub struct Container {
     pub detail: Fact<Box<Detail>>,
 }
 
+/// The id and the name under which the engine's host stands among the containers of an evidence
+/// where it is the one that connects. No id of a container looks like it.
+pub const ENGINE_HOST: &str = "host";
+
 impl Container {
+    /// The engine's host as the end of a pair that connects: it is on no network as a container is,
+    /// has nothing configured, and runs.
+    pub fn engine_host() -> Self {
+        let detail = Detail {
+            state: State {
+                exit_code: 0,
+                oom_killed: false,
+                error: String::new(),
+                started_at: None,
+                finished_at: None,
+                restarts: 0,
+                health: None,
+            },
+            mode: Mode::Host,
+            network_mode: "host".into(),
+            links: Vec::new(),
+            exposed: Vec::new(),
+            wanted: Vec::new(),
+            publish_all: false,
+            extra_hosts: Vec::new(),
+            dns: Vec::new(),
+            dns_options: Vec::new(),
+            dns_search: Vec::new(),
+            references: Vec::new(),
+            env_names: Vec::new(),
+            health_test: Vec::new(),
+            sysctls: BTreeMap::new(),
+            pid: 0,
+            sandbox_key: String::new(),
+            hostname: String::new(),
+            run: crate::recreate::Run::default(),
+        };
+        Self {
+            id: ENGINE_HOST.into(),
+            name: ENGINE_HOST.into(),
+            image: String::new(),
+            status: Status::Running,
+            endpoints: Vec::new(),
+            published: Vec::new(),
+            compose: BTreeMap::new(),
+            detail: Fact::Known(Box::new(detail)),
+        }
+    }
+
+    /// Whether it stands for the engine's host.
+    pub fn is_engine_host(&self) -> bool {
+        self.id == ENGINE_HOST
+    }
+
     /// Its own network namespace holds processes: running, paused or about to be.
     pub fn is_running(&self) -> bool {
         matches!(self.status, Status::Running | Status::Paused)

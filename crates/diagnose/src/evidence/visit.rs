@@ -23,6 +23,17 @@ pub enum Viewpoint {
     Host,
 }
 
+impl Viewpoint {
+    /// The view of what has this id among the containers of an evidence.
+    pub fn of(id: &str) -> Self {
+        if id == super::ENGINE_HOST {
+            Self::Host
+        } else {
+            Self::Container(id.to_owned())
+        }
+    }
+}
+
 /// How the probe got there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

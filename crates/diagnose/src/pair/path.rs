@@ -33,6 +33,12 @@ impl Path {
         if let Some(container) = container.filter(|other| other.id != from.subject.id) {
             steps.push(running(StepKind::Target, container));
             steps.push(network(from, container));
+        } else if let Some(itself) = container {
+            let saw = format!(
+                "both ends are `{}`: inside it `localhost` means the same, and no network is crossed",
+                itself.name
+            );
+            steps.push(step(StepKind::Network, CheckStatus::Skipped, saw));
         }
         let runs = from.subject.is_running();
         if runs && target.host.parse::<IpAddr>().is_err() {
@@ -127,11 +133,46 @@ fn running(kind: StepKind, container: &Container) -> Step {
         Status::Unknown => CheckStatus::Undecided,
         _ => CheckStatus::Problem,
     };
-    let saw = format!("`{}` is {}", container.name, container.status.as_str());
+    let saw = if container.is_engine_host() {
+        "it is the engine's host".to_owned()
+    } else {
+        format!("`{}` is {}", container.name, container.status.as_str())
+    };
     step(kind, status, saw)
 }
 
+/// The bridges by which the engine's host is on networks of a container.
+fn bridges(host: &Case<'_>, other: &Container) -> Step {
+    let networks = host.evidence.networks.known().into_iter().flatten();
+    let on: Vec<(&str, Option<IpAddr>)> = networks
+        .filter(|network| network.driver == "bridge" && other.endpoint(&network.id).is_some())
+        .map(|network| {
+            let gateway = network.ipam.iter().find_map(|ipam| ipam.gateway);
+            (network.name.as_str(), gateway)
+        })
+        .collect();
+    if on.is_empty() {
+        let saw = format!("`{}` is on no bridge of the engine's host", other.name);
+        return step(StepKind::Network, CheckStatus::Skipped, saw);
+    }
+    let words: Vec<String> = on
+        .iter()
+        .map(|(name, gateway)| match gateway {
+            Some(address) => format!("{name} as {address}"),
+            None => (*name).to_owned(),
+        })
+        .collect();
+    let saw = format!("the engine's host is on {}", words.join(", "));
+    Step {
+        place: on.first().map(|(name, _)| (*name).to_owned()),
+        ..step(StepKind::Network, CheckStatus::Ok, saw)
+    }
+}
+
 fn network(from: &Case<'_>, other: &Container) -> Step {
+    if from.subject.is_engine_host() {
+        return bridges(from, other);
+    }
     let networks: Vec<String> = from
         .shared_networks(other)
         .iter()
@@ -244,6 +285,14 @@ fn connect(
     heard: Option<CheckStatus>,
 ) -> Step {
     let kind = StepKind::Connect;
+    if !target.has_port() {
+        let status = match container {
+            Some(other) if other.status != Status::Running => CheckStatus::Skipped,
+            _ => CheckStatus::Undecided,
+        };
+        let saw = "not tried: no port was named, and it is not known which it serves".into();
+        return step(kind, status, saw);
+    }
     let addresses = match target.host.parse() {
         Ok(address) => vec![crate::plan::nearest(address)],
         Err(_) => from.resolution(&target.host).unwrap_or_default(),
@@ -343,7 +392,7 @@ fn listener(
     container: Option<&Container>,
     target: &Target,
 ) -> Option<Step> {
-    let container = container?;
+    let container = container.filter(|_| target.has_port())?;
     let kind = StepKind::Listener;
     let Some(far) = far else {
         let why = container.detail.why_unknown().unwrap_or_default();

@@ -13,28 +13,46 @@ use super::{
 };
 use crate::case::{Case, Reach};
 use crate::evidence::{Evidence, Viewpoint};
-use crate::pair::focused;
+use crate::pair::Focus;
 use crate::request::Target;
 
 /// The most addresses of a name that are connected to: a program tries them in order, too.
 const MOST_ADDRESSES: usize = 8;
 
-/// What is still to ask; empty when nothing is left, or the request is about no pair.
-pub fn pair(evidence: &Evidence) -> Plan {
+/// What is still to ask about all pairs of a run, each question once; empty when nothing is left.
+pub fn pairs(evidence: &Evidence) -> Plan {
     let mut plan = Plan::new();
-    let Some(target) = &evidence.request.target else {
-        return plan;
-    };
-    let focused = focused(evidence, target);
-    let Some(case) = Case::new(&focused) else {
+    let mut focus = Focus::new(evidence);
+    for target in evidence.request.targets() {
+        for (viewpoint, questions) in still(focus.on(target), target) {
+            let all = plan.entry(viewpoint).or_default();
+            all.extend(questions);
+            unique(all);
+        }
+    }
+    plan
+}
+
+/// The same for the first target alone, or the only one.
+pub fn pair(evidence: &Evidence) -> Plan {
+    match &evidence.request.target {
+        Some(target) => still(Focus::new(evidence).on(target), target),
+        None => Plan::new(),
+    }
+}
+
+/// What is still to ask about what a focus shows.
+fn still(focused: &Evidence, target: &Target) -> Plan {
+    let mut plan = Plan::new();
+    let Some(case) = Case::new(focused) else {
         return plan;
     };
     plan.insert(Viewpoint::Host, vec![Question::Snapshot]);
     if case.subject.is_running() {
         let questions = from_subject(&case, target);
-        plan.insert(Viewpoint::Container(case.subject.id.clone()), questions);
+        plan.insert(Viewpoint::of(&case.subject.id), questions);
     }
-    if let Some(far) = Case::target(&focused)
+    if let Some(far) = Case::target(focused)
         && far.subject.is_running()
     {
         let questions = plan
@@ -44,7 +62,7 @@ pub fn pair(evidence: &Evidence) -> Plan {
         questions.extend(accepts(&far, target));
     }
     for (viewpoint, questions) in &mut plan {
-        let asked = evidence.visit(viewpoint).map(|visit| &visit.answers);
+        let asked = focused.visit(viewpoint).map(|visit| &visit.answers);
         questions.retain(|question| {
             !asked
                 .into_iter()
@@ -54,11 +72,7 @@ pub fn pair(evidence: &Evidence) -> Plan {
         unique(questions);
     }
     plan.retain(|viewpoint, questions| {
-        !questions.is_empty()
-            && !evidence
-                .missed
-                .iter()
-                .any(|(missed, _)| missed == viewpoint)
+        !questions.is_empty() && !focused.missed.iter().any(|(missed, _)| missed == viewpoint)
     });
     plan
 }
@@ -106,7 +120,7 @@ fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
     }
     let mut seen = Vec::new();
     for address in addresses {
-        if seen.contains(&address) || seen.len() == MOST_ADDRESSES {
+        if !target.has_port() || seen.contains(&address) || seen.len() == MOST_ADDRESSES {
             continue;
         }
         seen.push(address);

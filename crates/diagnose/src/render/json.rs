@@ -2,8 +2,10 @@
 
 use std::io;
 
+use serde::Serialize;
+
 use crate::clean::is_unsafe;
-use crate::report::Report;
+use crate::report::{Pairs, Report};
 
 /// Writes the report, indented, with a newline at its end.
 ///
@@ -11,7 +13,20 @@ use crate::report::Report;
 ///
 /// Those of the writer.
 pub fn write(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(report).map_err(io::Error::other)?;
+    write_value(report, out)
+}
+
+/// Writes the reports of several pairs, with what was refused.
+///
+/// # Errors
+///
+/// Those of the writer.
+pub fn write_pairs(pairs: &Pairs, out: &mut dyn io::Write) -> io::Result<()> {
+    write_value(pairs, out)
+}
+
+fn write_value(value: &impl Serialize, out: &mut dyn io::Write) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
     out.write_all(escape(&text).as_bytes())?;
     out.write_all(b"\n")
 }

@@ -222,6 +222,9 @@ pub(crate) fn world(subject: Container) -> Evidence {
             container: subject.id.clone(),
             outbound: None,
             target: None,
+            more: Vec::new(),
+            refused: Vec::new(),
+            notes: Vec::new(),
         },
         engine: Fact::Known(Engine {
             kind: EngineKind::Docker,

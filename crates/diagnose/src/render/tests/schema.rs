@@ -1,19 +1,25 @@
-//! The JSON Schema of the report in docs/ is the one of the report's types.
+//! The JSON Schemas of the reports in docs/ are those of the reports' types.
 
-use crate::report::Report;
+use crate::report::{Pairs, Report};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/report.schema.json");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/");
 
 #[test]
 fn the_schema_in_docs_is_up_to_date() {
-    let schema = schemars::schema_for!(Report);
-    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    check("report.schema.json", &schemars::schema_for!(Report));
+    check("pairs.schema.json", &schemars::schema_for!(Pairs));
+}
+
+#[track_caller]
+fn check(name: &str, schema: &schemars::Schema) {
+    let file = format!("{FOLDER}{name}");
+    let text = serde_json::to_string_pretty(schema).unwrap() + "\n";
     if std::env::var_os("NETCHECK_BLESS").is_some_and(|value| value == "1") {
-        std::fs::write(FILE, &text).unwrap();
+        std::fs::write(&file, &text).unwrap();
     }
-    let file = std::fs::read_to_string(FILE).unwrap_or_default();
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
-        file == text,
-        "docs/report.schema.json is not what the types say; NETCHECK_BLESS=1 writes it"
+        known == text,
+        "docs/{name} is not what the types say; NETCHECK_BLESS=1 writes it"
     );
 }
