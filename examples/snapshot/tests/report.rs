@@ -52,7 +52,7 @@ async fn why_the_database_is_not_reached(lab: &Lab) -> Result<()> {
       ✓ from       ok        `app` is running
       ✓ target     ok        `mysql-db` is running
       ✓ network    ok        both are on back
-      ✓ name       ok        `mysql-db` is {mysql-db@back} (from 127.0.0.11)
+      ✓ name       ok        `mysql-db` is {mysql-db@back} (from {dns})
       ✗ connect    problem   {mysql-db@back}:3306: connection refused after {time} ms
       ✗ listener   problem   nothing listens on 3306/tcp in `mysql-db`
 
@@ -71,7 +71,7 @@ async fn why_the_database_is_not_reached(lab: &Lab) -> Result<()> {
       ✓ from       ok        `app` is running
       ✓ target     ok        `mysql-db` is running
       ✓ network    ok        both are on back
-      ✓ name       ok        `mysql-db` is {mysql-db@back} (from 127.0.0.11)
+      ✓ name       ok        `mysql-db` is {mysql-db@back} (from {dns})
       ✓ connect    ok        {mysql-db@back}:3307: connected after {time} ms
       ✓ listener   ok        `mysql-db` listens on 0.0.0.0:3307 (`netcheck-node`)
     ");
