@@ -239,6 +239,16 @@ fn decode(bytes: &[u8], asked: &Asked<'_>) -> Reply {
     })
 }
 
+/// For tests: what any bytes from a server come to.
+#[cfg(test)]
+pub(super) fn outcome_of(bytes: &[u8], name: &str, record: RecordType) -> Option<DnsOutcome> {
+    let id = bytes.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    match decode(bytes, &Asked { id, name, record }) {
+        Reply::Outcome(outcome) => Some(outcome),
+        Reply::Cut | Reply::Foreign(_) => None,
+    }
+}
+
 fn refusal(code: u8) -> DnsOutcome {
     match code {
         2 => DnsOutcome::ServFail,

@@ -6,6 +6,8 @@ mod accept;
 mod connect;
 mod dns;
 mod files;
+#[cfg(test)]
+mod hostile;
 mod link;
 mod lookup;
 mod netlink;
