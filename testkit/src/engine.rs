@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::ImageConfig;
+use netcheck_diagnose::evidence::EngineKind;
 use netcheck_diagnose::evidence::{Viewpoint, Visit};
 use netcheck_diagnose::plan::Plan;
 use netcheck_engine::{Client, Deadline, ProbeMode, ProgramImage, Run};
@@ -151,7 +152,14 @@ impl Engine {
                     logs: String::new(),
                 })?;
             let theirs = theirs.info().await.map_err(|e| Error::api(doing, &e))?;
-            if ours.id == theirs.id {
+            // Podman makes up an id for every answer.
+            let same = match self.client.kind() {
+                EngineKind::Docker => ours.id == theirs.id,
+                EngineKind::Podman => {
+                    (&ours.name, &ours.docker_root_dir) == (&theirs.name, &theirs.docker_root_dir)
+                }
+            };
+            if same {
                 return Ok(());
             }
             Err(Error::invalid(format!(

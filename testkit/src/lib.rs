@@ -101,6 +101,11 @@
 //! Rust 1.95 and later (MSRV); testcontainers 0.28, re-exported as [`testcontainers`]; Docker 20.10
 //! (API 1.41) and later. Built-in nodes and faults run on the architecture that the crate was built
 //! on. Faults need nf_tables, some of them Linux 5.16: [`Lab::capabilities`] says what there is.
+//!
+//! The kit's tests were run on Docker 20.10, 26.1 and 28.5; reports are the same text on all three.
+//! On podman 5.4 nodes, assertions, the matrix and [`Lab::report`] do the same; a diagnosis differs
+//! where podman does (its fixes, addresses that it takes for given), and [`Lab::expose`],
+//! [`icc`](NetworkBuilder::icc) and given addresses are not what they are on Docker.
 
 mod adopt;
 mod agent;
