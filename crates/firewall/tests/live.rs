@@ -1,0 +1,168 @@
+//! The program against a real kernel: a router and two hosts, each a network namespace of its own
+//! that ends with the test. Needs root, as Docker's own tests do.
+
+use std::process::Command;
+
+use netcheck_firewall::{Filter, Packet, Part, Taken, Verdict, took};
+
+/// Makes the router's rules, then reads, sends to port 6379 and reads again; the filters and whether
+/// the connection opened or was refused in the end.
+fn world(rules: &str) -> (Filter, Filter) {
+    let script = r#"
+        set -e
+        unshare -n sleep 30 & a=$!
+        unshare -n sleep 30 & b=$!
+        trap 'kill $a $b' EXIT
+        for p in $a $b; do
+            until [ "$(readlink /proc/$p/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
+        done
+        ip link add left type veth peer name eth0 netns $a
+        ip link add right type veth peer name eth0 netns $b
+        ip addr add 10.1.0.1/24 dev left; ip addr add 10.2.0.1/24 dev right
+        ip link set left up; ip link set right up
+        for n in "$a 1" "$b 2"; do set -- $n
+            nsenter -t $1 -n ip addr add 10.$2.0.2/24 dev eth0
+            nsenter -t $1 -n ip link set eth0 up
+            nsenter -t $1 -n ip route add default via 10.$2.0.1
+        done
+        echo 1 > /proc/sys/net/ipv4/ip_forward
+        eval "$RULES"
+        "$PROGRAM"
+        nsenter -t $a -n python3 -c '
+import socket
+s = socket.socket(); s.settimeout(0.5)
+try: s.connect(("10.2.0.2", 6379))
+except OSError: pass
+'
+        "$PROGRAM"
+    "#;
+    let output = Command::new("unshare")
+        .args(["-n", "sh", "-c", script])
+        .env("RULES", rules)
+        .env("PROGRAM", env!("CARGO_BIN_EXE_netcheck-firewall"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let mut lines = said.lines().map(|line| serde_json::from_str(line).unwrap());
+    (lines.next().unwrap(), lines.next().unwrap())
+}
+
+fn packet() -> Packet {
+    Packet {
+        interface_in: "left".to_owned(),
+        interface_out: "right".to_owned(),
+        from: [10, 1, 0, 2].into(),
+        to: [10, 2, 0, 2].into(),
+        protocol: 6,
+        port: 6379,
+    }
+}
+
+fn taken(rules: &str) -> Vec<Taken> {
+    let (before, after) = world(rules);
+    took(&before, &after, &packet())
+}
+
+#[test]
+fn a_drop_of_iptables_is_named() {
+    let found = taken(
+        "iptables -N DOCKER-USER; iptables -A FORWARD -j DOCKER-USER
+         iptables -A DOCKER-USER -i other -j DROP
+         iptables -A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+         iptables -A DOCKER-USER -i left -o right -s 10.1.0.0/16 -d 10.2.0.2 -p tcp --dport 6379 \
+            -m comment --comment 'not today' -j DROP",
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (found[0].table.as_str(), found[0].chain.as_str()),
+        ("filter", "DOCKER-USER")
+    );
+    assert_eq!(found[0].verdict, Verdict::Drop);
+}
+
+#[test]
+fn a_reject_of_iptables_is_named() {
+    let found = taken("iptables -A FORWARD -p tcp -j REJECT --reject-with tcp-reset");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].verdict, Verdict::Reject);
+}
+
+#[test]
+fn a_drop_of_native_nftables_is_named() {
+    let found = taken(
+        "nft add table inet mine
+         nft 'add chain inet mine c { type filter hook forward priority -10; policy accept; }'
+         nft add rule inet mine c ct state new ip daddr 10.2.0.2 tcp dport 6379 counter drop",
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (found[0].table.as_str(), found[0].chain.as_str()),
+        ("mine", "c")
+    );
+}
+
+#[test]
+fn a_rule_for_another_port_or_for_replies_is_not_named() {
+    let found = taken(
+        "iptables -A FORWARD -p tcp --dport 6380 -j DROP
+         iptables -A FORWARD -p tcp ! --dport 6379 -j DROP
+         iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j DROP",
+    );
+    assert_eq!(found, []);
+}
+
+#[test]
+fn a_counter_before_the_question_proves_nothing() {
+    let found = taken(
+        "nft add table inet mine
+         nft 'add chain inet mine c { type filter hook forward priority -10; policy accept; }'
+         nft add rule inet mine c counter tcp dport 6379 drop",
+    );
+    assert_eq!(found, []);
+}
+
+#[test]
+fn a_set_is_unreadable_and_never_named() {
+    let (before, after) = world(
+        "nft add table inet mine
+         nft 'add chain inet mine c { type filter hook forward priority -10; policy accept; }'
+         nft add rule inet mine c tcp dport '{ 6379, 80 }' counter drop",
+    );
+    let parts = &after.chains[0].rules[0].parts;
+    assert!(
+        parts.contains(&Part::Unreadable("lookup".to_owned())),
+        "{parts:?}"
+    );
+    assert_eq!(took(&before, &after, &packet()), []);
+}
+
+#[test]
+fn the_parts_of_iptables_are_read() {
+    let (_, after) = world(
+        "iptables -P FORWARD DROP
+         iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+         iptables -A FORWARD -p tcp --dport 6379 -m comment --comment 'not today' -j DROP
+         iptables -A FORWARD -m addrtype --dst-type LOCAL -j ACCEPT",
+    );
+    let chain = after
+        .chains
+        .iter()
+        .find(|chain| chain.name == "FORWARD")
+        .unwrap();
+    let hook = chain.hook.as_ref().unwrap();
+    assert!(hook.drops && hook.number == 2 && !after.incomplete);
+    let state = Part::State {
+        set: 6,
+        inside: true,
+    };
+    assert!(chain.rules[0].parts.contains(&state), "{chain:?}");
+    let comment = Part::Comment("not today".to_owned());
+    assert!(chain.rules[1].parts.contains(&comment), "{chain:?}");
+    let unreadable = chain.rules[2]
+        .parts
+        .iter()
+        .any(|p| matches!(p, Part::Unreadable(_)));
+    assert!(unreadable, "{chain:?}");
+}
