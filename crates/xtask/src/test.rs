@@ -13,7 +13,7 @@ use crate::{build, complain, leftovers, say, stop};
 const WHAT: [&str; 3] = [
     "--workspace",
     "--features",
-    "netcheck-probe/program,netcheck-fault/program,netcheck-diagnose/schema",
+    "netcheck-probe/program,netcheck-fault/program,netcheck-firewall/program,netcheck-diagnose/schema",
 ];
 
 /// The key that is on every image of the kit; its value says which program is in it.
