@@ -22,6 +22,7 @@ pub mod request;
 pub mod rule;
 pub mod rules;
 pub mod shell;
+pub mod start_error;
 
 pub use judge::diagnose;
 pub use netcheck_probe as probe;
