@@ -22,6 +22,7 @@ pub mod request;
 pub mod rule;
 pub mod rules;
 pub mod shell;
+pub mod start_error;
 pub mod target;
 
 pub use judge::diagnose;

@@ -16,6 +16,8 @@ macro_rules! rules {
 use crate::rule::Rule;
 
 rules! {
+    host_port_taken,
+    stale_network_id,
     container_not_running,
     container_never_started,
     restart_loop,

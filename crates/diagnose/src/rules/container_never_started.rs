@@ -12,7 +12,7 @@ pub static RULE: Rule = Rule {
     code: "container-never-started",
     title: "the container was never started",
     check: Check::State,
-    explained_by: &[],
+    explained_by: &["host-port-taken", "stale-network-id"],
     docs: "\
 ## What it checks
 

@@ -12,7 +12,7 @@ pub static RULE: Rule = Rule {
     code: "container-not-running",
     title: "the container is not running",
     check: Check::State,
-    explained_by: &[],
+    explained_by: &["host-port-taken", "stale-network-id"],
     docs: "\
 ## What it checks
 
