@@ -4,13 +4,14 @@
 
 mod world;
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use netcheck_testkit::bollard::models::{
     HealthConfig, HealthStatusEnum, RestartPolicy, RestartPolicyNameEnum,
 };
-use netcheck_testkit::{NetworkBuilder, tcp};
-use world::{Fault, Image, free_port, in_turn};
+use netcheck_testkit::{LABEL_LAB, NetworkBuilder, tcp};
+use world::{Fault, Image, World, free_port, in_turn};
 
 // The container's own state.
 
@@ -40,6 +41,57 @@ fn container_not_running_but_needed_by_another() {
 fn container_never_started() {
     Fault::new("container-never-started", "created")
         .is_named_and_healed(|world| world.create("db", |n| n.tcp(3306)));
+}
+
+#[test]
+fn host_port_taken() {
+    Fault::new("host-port-taken", "by-a-container").is_named_and_healed(|world| {
+        let port = free_port();
+        world.run("shop", |n| n.tcp(80).publish_as(tcp(80), port));
+        let web = world.create("web", |n| n.tcp(80).publish_as(tcp(80), port));
+        assert_ne!(world.docker_said(&["start", &web]).code, Some(0));
+        web
+    });
+}
+
+#[test]
+fn host_port_taken_by_a_process() {
+    let held = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    let make = |world: &World| {
+        let web = world.create("web", |n| n.tcp(80).publish_as(tcp(80), port));
+        assert_ne!(world.docker_said(&["start", &web]).code, Some(0));
+        web
+    };
+    Fault::new("host-port-taken", "by-a-process").is_named_and_healed(make);
+    drop(held);
+}
+
+#[test]
+fn stale_network_id() {
+    Fault::new("stale-network-id", "made-again").is_named_and_healed(|world| {
+        let net = world.network("net");
+        let name = world.name("net");
+        let db = world.run("mysql-db", |n| n.on(net.alias("store")).tcp(3306));
+        world.docker(&["stop", "-t", "5", &db]);
+        world.docker(&["network", "rm", &name]);
+        let label = format!("{LABEL_LAB}={}", world.lab().id());
+        world.docker(&["network", "create", "--label", &label, &name]);
+        assert_ne!(world.docker_said(&["start", &db]).code, Some(0));
+        db
+    });
+}
+
+#[test]
+fn stale_network_id_of_a_network_that_is_gone() {
+    Fault::new("stale-network-id", "gone").is_named_and_healed(|world| {
+        let net = world.network("net");
+        let db = world.run("mysql-db", |n| n.on(&net).tcp(3306));
+        world.docker(&["stop", "-t", "5", &db]);
+        world.docker(&["network", "rm", &world.name("net")]);
+        assert_ne!(world.docker_said(&["start", &db]).code, Some(0));
+        db
+    });
 }
 
 #[test]

@@ -306,11 +306,13 @@ fn endpoints_of(
             let address =
                 |text: &Option<String>| -> Option<IpAddr> { text.as_deref()?.parse().ok() };
             let network_id = endpoint.network_id.unwrap_or_default();
-            // Old podman writes the network's name where its id belongs.
-            let network = networks
-                .iter()
-                .find(|network| network.id == network_id)
-                .or_else(|| networks.iter().find(|network| network.name == network_name));
+            // Old podman writes the network's name where its id belongs, and of a container that was
+            // never started there is none. An id that no network has is that of one that is gone.
+            let is_id = network_id.len() == 64;
+            let network = networks.iter().find(|network| match is_id {
+                true => network.id == network_id,
+                false => network.name == network_name,
+            });
             let ipam = endpoint.ipam_config.unwrap_or_default();
             let all = endpoint.aliases.unwrap_or_default();
             let dns_names = if network.is_some_and(Network::has_dns) {

@@ -70,7 +70,11 @@ fn fault(case: &Case<'_>, at: SocketAddr) -> Fault {
             format!(
                 "`{name}` could not start: port {} of the host was taken{}",
                 at.port(),
-                if process { ", by a process of the host" } else { "" }
+                if process {
+                    ", by a process of the host"
+                } else {
+                    ""
+                }
             ),
             vec![Subject::container(name)],
         ),
@@ -167,7 +171,9 @@ mod tests {
         );
         let commands = commands(&RULE, &evidence);
         assert!(
-            commands.iter().any(|line| line.starts_with("docker run") && line.contains("0.0.0.0::80")),
+            commands
+                .iter()
+                .any(|line| line.starts_with("docker run") && line.contains("0.0.0.0::80")),
             "{commands:?}"
         );
         assert!(commands.contains(&"docker stop shop".to_owned()));
@@ -188,7 +194,11 @@ mod tests {
 
     #[test]
     fn other_errors_and_running_containers_are_silent() {
-        check_rule(&RULE, &world(refused("no such file or directory")), passes());
+        check_rule(
+            &RULE,
+            &world(refused("no such file or directory")),
+            passes(),
+        );
         check_rule(&RULE, &world(refused("Address already in use")), passes());
         let mut running = container("web");
         running.detail_mut().state.error = BY_A_CONTAINER.into();
