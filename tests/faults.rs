@@ -4,7 +4,7 @@
 
 mod world;
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use netcheck_testkit::bollard::models::{
@@ -91,6 +91,18 @@ fn stale_network_id_of_a_network_that_is_gone() {
         world.docker(&["network", "rm", &world.name("net")]);
         assert_ne!(world.docker_said(&["start", &db]).code, Some(0));
         db
+    });
+}
+
+#[test]
+fn static_address_in_use() {
+    Fault::new("static-address-in-use", "by-a-container").is_named_and_healed(|world| {
+        let net = world.network("net");
+        world.run("job", |n| n.on(&net));
+        let taken: Ipv4Addr = world.address("job").parse().unwrap();
+        let web = world.create("web", |n| n.on(net.alias("www").ip(taken)).tcp(80));
+        assert_ne!(world.docker_said(&["start", &web]).code, Some(0));
+        web
     });
 }
 

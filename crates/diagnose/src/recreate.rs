@@ -37,6 +37,30 @@ pub struct Run {
     pub unreproducible: Vec<String>,
 }
 
+/// The commands that take a container off a network, whether or not that still exists, and connect
+/// it to the one of that name with its aliases; with the addresses the user chose, or with new ones.
+pub fn reconnect(container: &str, endpoint: &Endpoint, keep_addresses: bool) -> [String; 2] {
+    let network = endpoint.network_name.as_str();
+    let off = [
+        "docker",
+        "network",
+        "disconnect",
+        "--force",
+        network,
+        container,
+    ];
+    let mut on: Vec<String> = ["docker", "network", "connect"].map(Into::into).into();
+    for alias in &endpoint.aliases {
+        on.extend(["--alias".into(), alias.clone()]);
+    }
+    for address in endpoint.static_addresses.iter().filter(|_| keep_addresses) {
+        let flag = if address.is_ipv4() { "--ip" } else { "--ip6" };
+        on.extend([flag.into(), address.to_string()]);
+    }
+    on.extend([network.to_owned(), container.to_owned()]);
+    [shell::command(off), shell::command(&on)]
+}
+
 /// A change of one container's configuration, on the way to commands.
 #[derive(Debug, Clone)]
 pub struct Recreate<'a> {

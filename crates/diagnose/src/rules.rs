@@ -18,6 +18,7 @@ use crate::rule::Rule;
 rules! {
     host_port_taken,
     stale_network_id,
+    static_address_in_use,
     container_not_running,
     container_never_started,
     restart_loop,

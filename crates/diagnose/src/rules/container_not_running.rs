@@ -12,7 +12,11 @@ pub static RULE: Rule = Rule {
     code: "container-not-running",
     title: "the container is not running",
     check: Check::State,
-    explained_by: &["host-port-taken", "stale-network-id"],
+    explained_by: &[
+        "host-port-taken",
+        "stale-network-id",
+        "static-address-in-use",
+    ],
     docs: "\
 ## What it checks
 

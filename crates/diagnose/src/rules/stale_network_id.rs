@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 use crate::evidence::{Endpoint, Status};
+use crate::recreate::reconnect;
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
 use crate::shell;
@@ -105,26 +106,8 @@ fn fault(case: &Case<'_>, endpoint: &Endpoint, exists: bool, missed: bool) -> Fa
     if !exists {
         commands.push(shell::command(["docker", "network", "create", network]));
     }
-    commands.push(shell::command([
-        "docker",
-        "network",
-        "disconnect",
-        "--force",
-        network,
-        name,
-    ]));
-    let mut words: Vec<String> = ["docker", "network", "connect"].map(Into::into).into();
-    for alias in &endpoint.aliases {
-        words.extend(["--alias".into(), alias.clone()]);
-    }
-    if exists {
-        for address in &endpoint.static_addresses {
-            let flag = if address.is_ipv4() { "--ip" } else { "--ip6" };
-            words.extend([flag.into(), address.to_string()]);
-        }
-    }
-    words.extend([network.clone(), name.to_owned()]);
-    commands.push(shell::command(&words));
+    // A network made anew has no subnet of the user's, in which an address could be chosen.
+    commands.extend(reconnect(name, endpoint, exists));
     commands.push(shell::command(["docker", "start", name]));
     let text = if exists {
         format!("Connect it to the `{network}` of today, and start it")
