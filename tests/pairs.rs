@@ -87,7 +87,7 @@ fn is_healed(world: &World, report: &Report, from: &str, target: &str) {
 fn shop(world: &World) -> (String, String) {
     let net = world.network("net");
     let app = world.run("app", |n| n.on(&net));
-    let db = world.run("mysql-db", |n| n.on(&net).expose(tcp(3306)).tcp(3306));
+    let db = world.run("mysql-db", |n| n.on(&net).expose(tcp(3306)).banner(3306));
     (app, db)
 }
 
@@ -176,7 +176,7 @@ fn an_ipv6_address() {
     let world = World::new();
     let net = world.network_with("net", NetworkBuilder::ipv6);
     let app = world.run("app", |n| n.on(&net));
-    world.run("mysql-db", |n| n.on(&net).tcp(([0u16; 8], 3306)));
+    world.run("mysql-db", |n| n.on(&net).banner(([0u16; 8], 3306)));
     let addresses = world.get("mysql-db").addresses(&net).wait().unwrap();
     let address = addresses.iter().find(|address| address.is_ipv6()).unwrap();
     let place = format!("[{address}]:3306");

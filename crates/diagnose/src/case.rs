@@ -11,7 +11,7 @@ mod rewrite;
 
 use netcheck_probe::Snapshot;
 
-pub use asked::{Asked, connected_words, delivered_words};
+pub use asked::{Asked, Try, connected_words, delivered_words, is_plain_http};
 pub use listener::{EMBEDDED_DNS, Listener, Reach};
 pub use names::{Referenced, connect_flags, endpoint_names, is_host_name, list, outcome_words};
 pub use peers::Expected;

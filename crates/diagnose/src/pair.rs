@@ -204,6 +204,13 @@ const LEADS_ELSEWHERE: [&str; 2] = [
     "alias-shared-by-several-containers",
 ];
 
+/// Rules about what is said on a connection that opened. They are asked though it did.
+const ABOUT_TALK: [&str; 3] = [
+    "connection-closed-at-once",
+    "server-says-nothing",
+    "plain-http-on-tls",
+];
+
 type Found = Vec<(&'static Rule, Finding)>;
 
 fn judge(case: &Case<'_>, end: End, path: &Path, found: &mut Found, open: &mut Vec<Undecided>) {
@@ -212,7 +219,9 @@ fn judge(case: &Case<'_>, end: End, path: &Path, found: &mut Found, open: &mut V
         // What mends a container mends no host, and no network is missing to the one it is on.
         let on_host = case.evidence.request.container == ENGINE_HOST
             && !(end == End::Far && matches!(rule.check, Check::State | Check::Listening));
-        if on_host || !(bears(rule.check, end, path) && (runs || rule.check == Check::State)) {
+        let about_talk = ABOUT_TALK.contains(&rule.code) && end == End::Far;
+        let bears = about_talk || bears(rule.check, end, path);
+        if on_host || !(bears && (runs || rule.check == Check::State)) {
             continue;
         }
         match (rule.judge)(case) {
@@ -225,7 +234,7 @@ fn judge(case: &Case<'_>, end: End, path: &Path, found: &mut Found, open: &mut V
                 let bearing = faults
                     .into_iter()
                     // What works by luck works; whether it can be reached is all that was asked.
-                    .filter(|fault| fault.severity == Severity::Error)
+                    .filter(|fault| about_talk || fault.severity == Severity::Error)
                     .filter(|fault| end == End::From || is_about_the_port(case, &fault.subjects))
                     .map(|fault| (*rule, fault.into_finding(rule)));
                 for one in bearing {

@@ -13,6 +13,7 @@ use netcheck_probe::{Protocol, Question, RecordType};
 use crate::case::{Case, Reach};
 use crate::evidence::{Container, Evidence, Mode, Viewpoint};
 
+pub(crate) use pair::GREETING_MS;
 pub use pair::{pair, pairs};
 
 /// Questions by viewpoint, in a fixed order.

@@ -71,7 +71,24 @@ pub struct Target {
     /// Full id of the container that `host` most likely means; none if no container is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
+    /// What the scheme of a URL says about the first words on the connection; none without a scheme
+    /// that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub talk: Option<Talk>,
 }
+
+/// Who speaks first on a connection, and how, as far as a URL's scheme says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Talk {
+    /// The server greets before the client says anything: MySQL, SSH, SMTP, FTP.
+    ServerFirst,
+    /// TLS from the first byte.
+    Tls,
+}
+
+/// Ports whose servers greet: FTP, SSH, SMTP, submission (RFC 6409), MySQL.
+const GREETING_PORTS: [u16; 5] = [21, 22, 25, 587, 3306];
 
 impl Target {
     /// A place; whom it means is found out when the containers are known.
@@ -81,7 +98,17 @@ impl Target {
             port,
             protocol,
             container: None,
+            talk: None,
         }
+    }
+
+    /// Whether a server is expected to speak first, by the scheme or, without one, by the port.
+    pub fn expects_greeting(&self) -> bool {
+        self.protocol == Protocol::Tcp
+            && match self.talk {
+                Some(talk) => talk == Talk::ServerFirst,
+                None => GREETING_PORTS.contains(&self.port),
+            }
     }
 
     /// Whether it has a port, see the field.

@@ -17,7 +17,7 @@ pub use ports::{Ports, ports};
 
 use crate::redact::MASK;
 use crate::reference::{self, Place};
-use crate::request;
+use crate::request::{self, Talk};
 
 /// The most hosts in one text: a longer list is no target but a mistake.
 pub const MOST_HOSTS: usize = 32;
@@ -37,6 +37,8 @@ pub struct Wanted {
     pub port: Option<u16>,
     /// TCP, if nothing else was written.
     pub protocol: Protocol,
+    /// What a scheme says about the first words there.
+    pub talk: Option<Talk>,
 }
 
 impl fmt::Display for Wanted {
@@ -204,6 +206,7 @@ fn url(text: &str) -> Result<Vec<Wanted>, String> {
         };
         Ok(vec![Wanted {
             protocol: protocol_of(&scheme),
+            talk: talk_of(&scheme),
             ..tcp(host, Some(port))
         }])
     })
@@ -352,6 +355,19 @@ fn protocol_of(scheme: &str) -> Protocol {
     }
 }
 
+/// Schemes whose servers greet (MySQL client/server protocol, "Connection Phase"; RFC 4253 4.2; RFC
+/// 5321 3.1; RFC 959 5.4), and those that are TLS from the first byte.
+fn talk_of(scheme: &str) -> Option<Talk> {
+    let last = scheme.rsplit(':').next().unwrap_or(scheme);
+    match last.split('+').next().unwrap_or(last) {
+        "mysql" | "mariadb" | "ssh" | "sftp" | "smtp" | "ftp" => Some(Talk::ServerFirst),
+        "https" | "wss" | "rediss" | "amqps" | "mqtts" | "ldaps" | "smtps" | "ssl" | "tls" => {
+            Some(Talk::Tls)
+        }
+        _ => None,
+    }
+}
+
 fn tcp(host: String, port: Option<u16>) -> Wanted {
     // `::0001` and `::1` are one place.
     let host = match host.parse::<IpAddr>() {
@@ -362,5 +378,6 @@ fn tcp(host: String, port: Option<u16>) -> Wanted {
         host,
         port,
         protocol: Protocol::Tcp,
+        talk: None,
     }
 }

@@ -72,6 +72,7 @@ pub async fn gather_pair(
             host: options.target.host.clone(),
             port: Some(options.target.port),
             protocol: options.target.protocol,
+            talk: options.target.talk,
         }],
         refused: Vec::new(),
         probe: options.probe,
@@ -179,10 +180,23 @@ fn ends(evidence: &Evidence) -> Vec<String> {
     ends
 }
 
-/// Adds a target, if it is not there yet.
+/// Adds a target, if it is not there yet. A URL of a place that is there tells more of it.
 fn push(evidence: &mut Evidence, target: Target) {
     let request = &mut evidence.request;
-    if request.targets().any(|known| *known == target) {
+    let known = request
+        .target
+        .iter_mut()
+        .chain(&mut request.more)
+        .find(|known| {
+            let talk = target.talk.or(known.talk);
+            let of = |one: &Target| Target {
+                talk,
+                ..one.clone()
+            };
+            of(known) == of(&target) && (known.talk.is_none() || known.talk == talk)
+        });
+    if let Some(known) = known {
+        known.talk = known.talk.or(target.talk);
         return;
     }
     match request.target {
@@ -194,11 +208,14 @@ fn push(evidence: &mut Evidence, target: Target) {
 /// Which place is meant. Without a port only a container will do; its ports are found out later,
 /// and the target has port 0 until then.
 fn aim(evidence: &mut Evidence, wanted: &Wanted) -> Result<Target, Refused> {
-    let target = Target::new(
-        wanted.host.clone(),
-        wanted.port.unwrap_or_default(),
-        wanted.protocol,
-    );
+    let target = Target {
+        talk: wanted.talk,
+        ..Target::new(
+            wanted.host.clone(),
+            wanted.port.unwrap_or_default(),
+            wanted.protocol,
+        )
+    };
     // Asked for a moment as if it were the only one: evidence may be too large for a copy each.
     let others = evidence.request.target.replace(target.clone());
     let meant = evidence.meant_by_target().cloned();

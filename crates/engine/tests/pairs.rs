@@ -10,7 +10,7 @@ use netcheck_diagnose::evidence::Evidence;
 use netcheck_diagnose::probe::Protocol;
 use netcheck_diagnose::render::text;
 use netcheck_diagnose::report::{CheckStatus, Outcome, Report, StepKind};
-use netcheck_diagnose::request::Target;
+use netcheck_diagnose::request::{Talk, Target};
 use netcheck_engine::{Deadline, PairOptions, ProbeMode, Run, gather_pair};
 use world::{World, address, client, docker, record};
 
@@ -164,6 +164,69 @@ async fn a_wrong_port_names_the_ones_that_are_open() {
     assert!(shown(&report).contains(&drawn), "{}", shown(&report));
     // UDP where nobody listens is refused by ICMP.
     is_named(&app, udp(&db, 8080), "wrong-port").await;
+}
+
+fn talks(host: &str, port: u16, talk: Talk) -> Target {
+    Target {
+        talk: Some(talk),
+        ..tcp(host, port)
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_at_once() {
+    let world = World::new();
+    let network = world.network("net");
+    let app = world.run("app", |n| n.on(&network));
+    let db = world.run("db", |n| n.on(&network).word("close=0.0.0.0:3306"));
+    let code = "connection-closed-at-once";
+    let target = talks(&db, 3306, Talk::ServerFirst);
+    let report = is_named(&app, target.clone(), code).await;
+    let (status, words) = saw(&report, StepKind::Connect);
+    assert_eq!(status, CheckStatus::Problem);
+    assert!(words.ends_with("closed at once"), "{words}");
+    let seen = evidence(&app, target, ProbeMode::Netns).await;
+    record(&world, &seen, code, "before-a-greeting");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing() {
+    let world = World::new();
+    let network = world.network("net");
+    let app = world.run("app", |n| n.on(&network));
+    let db = world.run("db", |n| n.on(&network).tcp(3306).banner(22));
+    let code = "server-says-nothing";
+    let target = talks(&db, 3306, Talk::ServerFirst);
+    let report = is_named(&app, target.clone(), code).await;
+    let (status, words) = saw(&report, StepKind::Connect);
+    assert_eq!(status, CheckStatus::Ok);
+    assert!(words.contains("nothing was said"), "{words}");
+    let seen = evidence(&app, target, ProbeMode::Netns).await;
+    record(&world, &seen, code, "mysql");
+    // A port alone proves nothing of who serves there; one that greets is what is expected.
+    is_silent(&app, tcp(&db, 3306)).await;
+    is_silent(&app, talks(&db, 22, Talk::ServerFirst)).await;
+}
+
+#[tokio::test]
+async fn plain_http_where_the_scheme_says_tls() {
+    let world = World::new();
+    let network = world.network("net");
+    let app = world.run("app", |n| n.on(&network));
+    let web = world.run("web", |n| n.on(&network).http(8080).tcp(8443));
+    let code = "plain-http-on-tls";
+    let target = talks(&web, 8080, Talk::Tls);
+    let report = is_named(&app, target.clone(), code).await;
+    let (status, words) = saw(&report, StepKind::Connect);
+    assert_eq!(status, CheckStatus::Problem);
+    assert!(words.contains("answered with plain HTTP"), "{words}");
+    let fix = &report.findings[0].fixes[0].text;
+    assert!(fix.ends_with(&format!("http://{web}:8080")), "{fix}");
+    let seen = evidence(&app, target, ProbeMode::Netns).await;
+    record(&world, &seen, code, "https");
+    is_silent(&app, tcp(&web, 8080)).await;
+    // What sends the hello back speaks no HTTP at least.
+    is_silent(&app, talks(&web, 8443, Talk::Tls)).await;
 }
 
 #[tokio::test]

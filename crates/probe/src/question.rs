@@ -35,6 +35,14 @@ pub enum Question {
         /// How long to wait for a first byte or a close after the handshake, in milliseconds.
         listen_ms: u32,
     },
+    /// Opens a TCP connection, sends a TLS `ClientHello` and nothing else, and looks for `wait_ms`
+    /// at what comes back. Asked only where a URL's scheme says that there is TLS.
+    Hello {
+        /// Where to.
+        to: SocketAddr,
+        /// How long to wait for the first bytes, in milliseconds.
+        wait_ms: u32,
+    },
     /// Opens a TCP connection to a listener of *this* namespace and watches its accept queue
     /// until the connection was taken out of it.
     Accepts {
@@ -95,6 +103,9 @@ pub enum Answer {
     Query(DnsQuery),
     /// To [`Question::Connect`].
     Connect(Connected),
+    /// To [`Question::Hello`]. What was spoken is the beginning of the reply: a TLS record starts
+    /// with byte 0x15 or 0x16 (RFC 8446 5.1), a plain HTTP server's answer with `HTTP/`.
+    Hello(Connected),
     /// To [`Question::Accepts`].
     Accepts(Accepts),
     /// To [`Question::Datagram`].
@@ -192,7 +203,7 @@ pub enum Connected {
     },
 }
 
-/// What happened on a connection on which we said nothing.
+/// What happened on a connection on which we said nothing, or only hello.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Then {

@@ -102,6 +102,42 @@ fn then(act: impl FnOnce(TcpStream) + Send + 'static) -> Then {
     }
 }
 
+#[test]
+fn a_hello_is_one_tls_record_and_nothing_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let length = usize::from(u16::from_be_bytes([head[3], head[4]]));
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .unwrap();
+        let mut more = Vec::new();
+        // A reset is an end as well.
+        let _ = stream.read_to_end(&mut more);
+        (head, body, more)
+    });
+    let question = Question::Hello { to, wait_ms: 3000 };
+    let Answer::Hello(Connected::Open { then, .. }) = ask_below(&[], 5000, &question).unwrap()
+    else {
+        panic!("no connection")
+    };
+    assert_eq!(then, Then::Spoke("HTTP/1.1 400 Bad Request\r\n\r\n".into()));
+    let (head, body, more) = server.join().unwrap();
+    // RFC 8446 5.1 and 4: a handshake record with one client hello that fills it.
+    assert_eq!(head[..3], [0x16, 3, 1]);
+    assert_eq!(body[..2], [1, 0]);
+    assert_eq!(usize::from(body[3]), body.len() - 4);
+    // Version, random, session, three cipher suites, one compression, then the extensions.
+    let extensions = &body[4 + 2 + 32 + 1 + 2 + 6 + 2..];
+    assert_eq!(usize::from(extensions[1]), extensions.len() - 2);
+    assert!(more.is_empty());
+}
+
 /// An address where nobody listens: bound, so that nobody else takes the port, but not listening.
 fn nobody() -> (socket2::Socket, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

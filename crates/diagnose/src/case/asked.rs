@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use netcheck_probe::{Connected, Delivered, Protocol};
+use netcheck_probe::{Connected, Delivered, Protocol, Then};
 
 use super::Case;
 use crate::evidence::{Container, Evidence, Port, Viewpoint};
@@ -69,6 +69,50 @@ impl Asked<'_> {
             })
             .collect()
     }
+}
+
+/// A try at one of the target's own addresses.
+#[derive(Debug, Clone, Copy)]
+pub struct Try<'a> {
+    /// Where to.
+    pub to: SocketAddr,
+    /// What came of it; nothing was said on the connection.
+    pub connected: &'a Connected,
+    /// For how long it was listened to, in milliseconds.
+    pub listened_ms: u32,
+    /// What came of a second connection with a TLS hello, where there was one.
+    pub hello: Option<&'a Connected>,
+}
+
+impl<'a> Asked<'a> {
+    /// The tries over TCP at the target's own addresses, where no proxy stands between.
+    pub fn tries(&self) -> Vec<Try<'a>> {
+        let from = Viewpoint::of(&self.from.id);
+        let (Some(visit), Protocol::Tcp) = (self.evidence.visit(&from), self.port.protocol) else {
+            return Vec::new();
+        };
+        let target = self.target.container.as_ref();
+        target
+            .and_then(|id| self.evidence.container(id))
+            .into_iter()
+            .flat_map(|container| &container.endpoints)
+            .flat_map(|endpoint| &endpoint.addresses)
+            .filter_map(|address| {
+                let to = SocketAddr::new(*address, self.port.number);
+                Some(Try {
+                    to,
+                    connected: visit.connect(to).known().copied()?,
+                    listened_ms: visit.listened_ms(to),
+                    hello: visit.hello(to).known().copied(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Whether what was said after a TLS hello is plain HTTP (RFC 9112 4).
+pub fn is_plain_http(answer: &Connected) -> bool {
+    matches!(answer, Connected::Open { then: Then::Spoke(said), .. } if said.starts_with("HTTP/"))
 }
 
 /// A connection in a few words.

@@ -105,14 +105,43 @@ impl Visit {
         }
     }
 
-    /// A TCP connection, whatever its `listen_ms` was.
+    /// A TCP connection; where it was tried more than once, the try that listened longest.
     pub fn connect(&self, address: SocketAddr) -> Fact<&Connected> {
+        let of = |question: &Question| match question {
+            Question::Connect { to, listen_ms } if *to == address => Some(*listen_ms),
+            _ => None,
+        };
+        let found = self
+            .answers
+            .iter()
+            .filter_map(|answered| Some((of(&answered.question)?, &answered.answer)))
+            .max_by_key(|(listen_ms, answer)| (answer.is_ok(), *listen_ms));
+        match found.map(|(_, answer)| answer) {
+            None => Fact::NotCollected,
+            Some(Ok(Answer::Connect(connected))) => Fact::Known(connected),
+            Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
+            Some(Err(reason)) => Fact::Failed(reason.clone()),
+        }
+    }
+
+    /// The longest time, in milliseconds, for which a connection there was listened to.
+    pub fn listened_ms(&self, address: SocketAddr) -> u32 {
+        let of = |answered: &Answered| match answered.question {
+            Question::Connect { to, listen_ms } if to == address => listen_ms,
+            _ => 0,
+        };
+        let seen = self.answers.iter().filter(|one| one.answer.is_ok());
+        seen.map(of).max().unwrap_or_default()
+    }
+
+    /// What came of a TLS hello there.
+    pub fn hello(&self, address: SocketAddr) -> Fact<&Connected> {
         let found = self.answers.iter().find(
-            |answered| matches!(&answered.question, Question::Connect { to, .. } if *to == address),
+            |answered| matches!(&answered.question, Question::Hello { to, .. } if *to == address),
         );
         match found.map(|answered| &answered.answer) {
             None => Fact::NotCollected,
-            Some(Ok(Answer::Connect(connected))) => Fact::Known(connected),
+            Some(Ok(Answer::Hello(connected))) => Fact::Known(connected),
             Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
             Some(Err(reason)) => Fact::Failed(reason.clone()),
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use netcheck_probe::{Accepts, Connected, Delivered, Protocol, Source, Then};
 
-use crate::case::{Case, Listener, Reach, connected_words, delivered_words, list};
+use crate::case::{Case, Listener, Reach, connected_words, delivered_words, is_plain_http, list};
 use crate::evidence::{Container, Fact, Mode, Status};
 use crate::report::{CheckStatus, Step, StepKind, Undecided};
 use crate::request::Target;
@@ -312,7 +312,18 @@ fn connect(
         let to = SocketAddr::new(address, target.port);
         let seen = match target.protocol {
             Protocol::Tcp => match visit.connect(to) {
-                Fact::Known(connected) => Ok((tcp(connected), tcp_words(connected))),
+                Fact::Known(connected) => {
+                    let greets = target.expects_greeting()
+                        && visit.listened_ms(to) >= crate::plan::GREETING_MS;
+                    let said = tcp_words(connected, greets);
+                    match visit.hello(to).known() {
+                        Some(answer) if is_plain_http(answer) => Ok((
+                            Came::Not,
+                            format!("{said}; a TLS hello was answered with plain HTTP"),
+                        )),
+                        _ => Ok((tcp(connected), said)),
+                    }
+                }
                 other => Err(other.why_unknown().unwrap_or_default().to_owned()),
             },
             Protocol::Udp => match visit.datagram(to) {
@@ -365,15 +376,15 @@ fn tcp(connected: &Connected) -> Came {
     }
 }
 
-fn tcp_words(connected: &Connected) -> String {
+fn tcp_words(connected: &Connected, greets: bool) -> String {
     let after = match connected {
-        Connected::Open {
-            then: Then::Closed, ..
-        } => ", and closed at once",
-        Connected::Open {
-            then: Then::Reset, ..
-        } => ", and reset at once",
-        _ => "",
+        Connected::Open { then, .. } => match then {
+            Then::Closed => ", and closed at once",
+            Then::Reset => ", and reset at once",
+            Then::Silent if greets => ", and nothing was said, though a server speaks first there",
+            Then::Silent | Then::Spoke(_) => "",
+        },
+        Connected::Failed { .. } => "",
     };
     format!("{}{after}", connected_words(connected))
 }

@@ -14,10 +14,14 @@ use super::{
 use crate::case::{Case, Reach};
 use crate::evidence::{Evidence, Viewpoint};
 use crate::pair::Focus;
-use crate::request::Target;
+use crate::request::{Talk, Target};
 
 /// The most addresses of a name that are connected to: a program tries them in order, too.
 const MOST_ADDRESSES: usize = 8;
+
+/// How long is waited for the first words of a server that speaks first, or for the answer to a TLS
+/// hello. Servers on the same machine need a few milliseconds.
+pub(crate) const GREETING_MS: u32 = 500;
 
 /// What is still to ask about all pairs of a run, each question once; empty when nothing is left.
 pub fn pairs(evidence: &Evidence) -> Plan {
@@ -126,10 +130,18 @@ fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
         seen.push(address);
         let to = SocketAddr::new(address, target.port);
         let direct = case.owner_of(address).is_some();
+        if target.talk == Some(Talk::Tls) && target.protocol == Protocol::Tcp {
+            questions.push(Question::Hello {
+                to,
+                wait_ms: GREETING_MS,
+            });
+        }
         questions.push(match target.protocol {
             Protocol::Tcp => Question::Connect {
                 to,
-                listen_ms: if direct {
+                listen_ms: if target.expects_greeting() {
+                    GREETING_MS
+                } else if direct {
                     DIRECT_LISTEN_MS
                 } else {
                     PROXY_LISTEN_MS

@@ -223,7 +223,7 @@ proptest! {
         host in "[a-z][a-z0-9_-]{0,20}(\\.[a-z]{2,5})?", port in 1u16.., udp: bool
     ) {
         let protocol = if udp { Protocol::Udp } else { Protocol::Tcp };
-        let wanted = Wanted { host, port: Some(port), protocol };
+        let wanted = Wanted { host, port: Some(port), protocol, talk: None };
         prop_assert_eq!(parse(&wanted.to_string()), Ok(vec![wanted]));
     }
 

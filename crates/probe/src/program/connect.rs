@@ -1,7 +1,7 @@
 //! Opens a TCP connection or sends one datagram, and reports what came back. It says nothing on a
-//! TCP connection and sends a single byte over UDP, so that no server is made to act.
+//! TCP connection, or a TLS hello where that was asked for, and sends a single byte over UDP, so that no server is made to act.
 
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
@@ -16,6 +16,34 @@ const LONGEST_GREETING: usize = 64;
 
 /// A connection, and what happens on it for `listen_ms`.
 pub(crate) fn connect(to: SocketAddr, listen_ms: u32, until: Until) -> Connected {
+    converse(to, &[], listen_ms, until)
+}
+
+/// The same after a TLS `ClientHello`.
+pub(crate) fn hello(to: SocketAddr, wait_ms: u32, until: Until) -> Connected {
+    converse(to, &CLIENT_HELLO, wait_ms, until)
+}
+
+/// TLS 1.2 without a server name (RFC 5246 7.4.1.2): enough for any TLS server to answer, be it
+/// with an alert. Its random part is fixed, as no key will ever come of it, and holds an empty line,
+/// so that a server that reads lines answers too and does not wait for more.
+#[rustfmt::skip]
+const CLIENT_HELLO: [u8; 82] = [
+    // Record: handshake, 77 bytes; handshake: client hello, 73 bytes, TLS 1.2.
+    0x16, 3, 1, 0, 77, 1, 0, 0, 73, 3, 3,
+    // Random.
+    b'n', b'e', b't', b'c', b'h', b'e', b'c', b'k', b'\r', b'\n', b'\r', b'\n', 0, 1, 2, 3,
+    b'n', b'e', b't', b'c', b'h', b'e', b'c', b'k', b'\r', b'\n', b'\r', b'\n', 4, 5, 6, 7,
+    // No session; ECDHE-ECDSA, ECDHE-RSA and RSA with AES-128; no compression.
+    0, 0, 6, 0xc0, 0x2b, 0xc0, 0x2f, 0, 0x9c, 1, 0,
+    // Extensions, 26 bytes: groups P-256 and P-384; signatures RSA, ECDSA; uncompressed points.
+    0, 26,
+    0, 10, 0, 6, 0, 4, 0, 23, 0, 24,
+    0, 13, 0, 6, 0, 4, 4, 1, 4, 3,
+    0, 11, 0, 2, 1, 0,
+];
+
+fn converse(to: SocketAddr, say: &[u8], listen_ms: u32, until: Until) -> Connected {
     let start = Instant::now();
     match open(to, until) {
         Opened::Not(errno) => Connected::Failed {
@@ -30,7 +58,11 @@ pub(crate) fn connect(to: SocketAddr, listen_ms: u32, until: Until) -> Connected
         Opened::Open(stream, from) => Connected::Open {
             from,
             took_ms: since(start),
-            then: listen(stream, until.within(listen_ms)),
+            then: if (&stream).write_all(say).is_ok() {
+                listen(stream, until.within(listen_ms))
+            } else {
+                Then::Reset
+            },
         },
     }
 }

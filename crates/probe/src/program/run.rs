@@ -104,6 +104,7 @@ fn ask(root: &Root, question: &Question, until: Until) -> Result<Answer, String>
         Question::Connect { to, listen_ms } => {
             Ok(Answer::Connect(connect::connect(*to, *listen_ms, until)))
         }
+        Question::Hello { to, wait_ms } => Ok(Answer::Hello(connect::hello(*to, *wait_ms, until))),
         Question::Accepts { to, patience_ms } => {
             accept::accepts(*to, *patience_ms, until).map(Answer::Accepts)
         }
