@@ -132,7 +132,10 @@ fn at_address<'a>(
 }
 
 fn is_joinable(case: &Case<'_>, other: &Container) -> bool {
-    other.is_running()
+    // The target of a pair is certainly meant: once it is started, it would still be apart.
+    let target = case.evidence.request.target.as_ref();
+    let is_target = target.is_some_and(|target| target.container.as_ref() == Some(&other.id));
+    (other.is_running() || is_target)
         && other
             .detail()
             .is_none_or(|detail| detail.mode == Mode::Networks)

@@ -1,0 +1,252 @@
+//! Two failures at once, on the real engine: both are root causes where one does not follow from
+//! the other, and the cause alone where it does. It must never be satisfied with "at least one".
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+#![expect(unreachable_pub, reason = "modules are shared between test programs")]
+
+mod call;
+mod world;
+
+use call::{netcheck, run};
+use netcheck_diagnose::report::{Outcome, Pairs, Report};
+use netcheck_testkit::tcp;
+use world::{World, free_port, roots, show};
+
+fn ask(from: &str, target: &str) -> Report {
+    let ended = run(&mut netcheck(&["--format", "json", from, target]));
+    let pairs: Pairs = serde_json::from_str(&ended.stdout)
+        .unwrap_or_else(|error| panic!("no report: {error}\n{ended:#?}"));
+    let [report] = <[Report; 1]>::try_from(pairs.pairs).unwrap();
+    report
+}
+
+/// Exactly these root causes; sorted.
+#[track_caller]
+fn finds(from: &str, target: &str, codes: &[&str]) -> Report {
+    let report = ask(from, target);
+    assert_eq!(roots(&report), codes, "{}", show(&report));
+    report
+}
+
+#[track_caller]
+fn works(from: &str, target: &str) {
+    let report = ask(from, target);
+    assert_eq!(report.outcome, Outcome::Healthy, "{}", show(&report));
+}
+
+#[test]
+fn stopped_and_a_wrong_port() {
+    let world = World::new();
+    let net = world.network("net");
+    let app = world.run("app", |n| n.on(&net));
+    let db = world.run("db", |n| n.on(&net).tcp(3306));
+    world.docker(&["stop", "-t", "0", &db]);
+    // What it would listen on cannot be known before it runs.
+    let target = format!("{db}:3307");
+    finds(&app, &target, &["container-not-running"]);
+    world.docker(&["start", &db]);
+    finds(&app, &target, &["wrong-port"]);
+}
+
+#[test]
+fn paused_and_a_wrong_port() {
+    let world = World::new();
+    let net = world.network("net");
+    let app = world.run("app", |n| n.on(&net));
+    let db = world.run("db", |n| n.on(&net).tcp(3306));
+    world.docker(&["pause", &db]);
+    let target = format!("{db}:3307");
+    // The sockets of a paused container can be seen, and neither fault follows from the other.
+    finds(&app, &target, &["container-paused", "wrong-port"]);
+    world.docker(&["unpause", &db]);
+    finds(&app, &target, &["wrong-port"]);
+}
+
+#[test]
+fn a_loopback_listener_and_a_port_that_is_not_published() {
+    let world = World::new();
+    let net = world.network("net");
+    let port = free_port();
+    let web = world.run("web", |n| {
+        n.on(&net).expose(tcp(port)).tcp(([127, 0, 0, 1], port))
+    });
+    let app = world.run("app", |n| {
+        n.on(&net)
+            .host_access()
+            .env("API_URL", format!("http://host.docker.internal:{port}/"))
+    });
+    // To the container itself only the listener matters.
+    finds(
+        &app,
+        &format!("{web}:{port}"),
+        &["listens-on-loopback-only"],
+    );
+    // By the host, that it is not published comes first.
+    let report = world.report(&app, &[]);
+    assert_eq!(
+        roots(&report),
+        ["exposed-not-published"],
+        "{}",
+        show(&report)
+    );
+}
+
+#[test]
+fn disjoint_networks_and_an_address_that_was_written_down() {
+    let world = World::new();
+    let (one, two) = (world.network("one"), world.network("two"));
+    let app = world.run("app", |n| n.on(&one));
+    let db = world.run("db", |n| n.on(&two).tcp(3306));
+    let by_address = format!("{}:3306", world.address("db"));
+    // The address is right as long as it lasts: that there is no way to it is the cause.
+    finds(&app, &by_address, &["no-shared-network"]);
+    world.docker(&["network", "connect", &world.lab().real_name("one"), &db]);
+    works(&app, &format!("{db}:3306"));
+}
+
+#[test]
+fn disjoint_networks_and_a_wrong_port() {
+    let world = World::new();
+    let (one, two) = (world.network("one"), world.network("two"));
+    let app = world.run("app", |n| n.on(&one));
+    let db = world.run("db", |n| n.on(&two).tcp(3306));
+    let target = format!("{db}:3307");
+    finds(&app, &target, &["no-shared-network", "wrong-port"]);
+    world.docker(&["network", "connect", &world.lab().real_name("one"), &db]);
+    finds(&app, &target, &["wrong-port"]);
+}
+
+#[test]
+fn disjoint_networks_and_a_loopback_listener() {
+    let world = World::new();
+    let (one, two) = (world.network("one"), world.network("two"));
+    let app = world.run("app", |n| n.on(&one));
+    let db = world.run("db", |n| n.on(&two).tcp(([127, 0, 0, 1], 3306)));
+    let target = format!("{db}:3306");
+    finds(
+        &app,
+        &target,
+        &["listens-on-loopback-only", "no-shared-network"],
+    );
+    world.docker(&["network", "connect", &world.lab().real_name("one"), &db]);
+    finds(&app, &target, &["listens-on-loopback-only"]);
+}
+
+#[test]
+fn disjoint_networks_and_stopped() {
+    let world = World::new();
+    let (one, two) = (world.network("one"), world.network("two"));
+    let app = world.run("app", |n| n.on(&one));
+    let db = world.run("db", |n| n.on(&two).tcp(3306));
+    world.docker(&["stop", "-t", "0", &db]);
+    let target = format!("{db}:3306");
+    finds(
+        &app,
+        &target,
+        &["container-not-running", "no-shared-network"],
+    );
+    world.docker(&["start", &db]);
+    finds(&app, &target, &["no-shared-network"]);
+}
+
+#[test]
+fn a_hosts_line_and_an_alias_of_two() {
+    let world = World::new();
+    let net = world.network("net");
+    let thief = world.run("thief", |n| n.on(&net).tcp(80));
+    world.run("one", |n| n.on(net.alias("store")).tcp(3306));
+    world.run("two", |n| n.on(net.alias("store")).tcp(3306));
+    let address = world.address("thief");
+    let app = world.run("app", |n| n.on(&net).add_host("store", &address));
+    let plain = world.run("plain", |n| n.on(&net));
+    assert!(!thief.is_empty());
+    finds(
+        &app,
+        "store:3306",
+        &[
+            "alias-shared-by-several-containers",
+            "hosts-file-overrides-dns",
+        ],
+    );
+    finds(
+        &plain,
+        "store:3306",
+        &["alias-shared-by-several-containers"],
+    );
+}
+
+#[test]
+fn a_hosts_line_and_a_wrong_port() {
+    let world = World::new();
+    let net = world.network("net");
+    world.run("thief", |n| n.on(&net).tcp(80));
+    let db = world.run("db", |n| n.on(&net).tcp(3306));
+    let address = world.address("thief");
+    let app = world.run("app", |n| n.on(&net).add_host(&db, &address));
+    let target = format!("{db}:3307");
+    // The way leads elsewhere: what listens at the right place is told below it.
+    let report = finds(&app, &target, &["hosts-file-overrides-dns"]);
+    let below = &report.findings[0].explains;
+    assert!(
+        below.iter().any(|one| one.code == "wrong-port"),
+        "{below:#?}"
+    );
+}
+
+#[test]
+fn a_server_that_hangs_and_a_greeting_that_is_due() {
+    let world = World::new();
+    let net = world.network("net");
+    let app = world.run("app", |n| n.on(&net));
+    let db = world.run("db", |n| n.on(&net).word("hang=0.0.0.0:3306"));
+    // The silence follows from the hang.
+    let report = finds(
+        &app,
+        &format!("mysql://{db}/x"),
+        &["process-does-not-accept"],
+    );
+    let below = &report.findings[0].explains;
+    assert!(
+        below.iter().any(|one| one.code == "server-says-nothing"),
+        "{below:#?}"
+    );
+}
+
+#[test]
+fn a_server_that_closes_and_an_alias_of_two() {
+    let world = World::new();
+    let net = world.network("net");
+    let app = world.run("app", |n| n.on(&net));
+    for name in ["one", "two"] {
+        world.run(name, |n| {
+            n.on(net.alias("store")).word("close=0.0.0.0:3306")
+        });
+    }
+    // Which of the two is meant is not known, so what one of them does is told below.
+    let report = finds(
+        &app,
+        "mysql://store/x",
+        &["alias-shared-by-several-containers"],
+    );
+    let below = &report.findings[0].explains;
+    assert!(
+        below
+            .iter()
+            .any(|one| one.code == "connection-closed-at-once"),
+        "{below:#?}"
+    );
+    let two = world.get("two").real_name().to_owned();
+    world.docker(&["stop", "-t", "0", &two]);
+    finds(&app, "mysql://store/x", &["connection-closed-at-once"]);
+}
+
+#[test]
+fn no_dns_on_the_default_bridge_and_a_loopback_listener() {
+    let world = World::new();
+    let app = world.run("app", |n| n);
+    let db = world.run("db", |n| n.tcp(([127, 0, 0, 1], 3306)));
+    finds(
+        &app,
+        &format!("{db}:3306"),
+        &["default-bridge-has-no-dns", "listens-on-loopback-only"],
+    );
+}
