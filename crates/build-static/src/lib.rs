@@ -34,6 +34,8 @@ pub fn build(folder: &str, binary: &str, features: &str) -> Result<Option<Built>
     let package = workspace.join("crates").join(folder);
     for path in [
         package.join("src"),
+        // A part of the probe.
+        workspace.join("crates/firewall/src"),
         package.join("Cargo.toml"),
         workspace.join("Cargo.lock"),
         workspace.join("Cargo.toml"),

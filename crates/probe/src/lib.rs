@@ -6,12 +6,17 @@
 //! must stay free of sockets, files and clocks: the program (feature `program`) does the looking.
 
 mod question;
+mod sight;
 mod snapshot;
 
+/// The packet filter, as [`Answer::Firewall`] has it.
+pub use netcheck_firewall as firewall;
+
 pub use question::{
-    Accepts, Answer, Answered, Connected, Delivered, DnsOutcome, DnsQuery, Errno, Lookup, Question,
-    RecordType, Source, Then,
+    Accepts, Answer, Answered, Attempt, Came, Connected, Delivered, DnsOutcome, DnsQuery, Errno,
+    Fitted, Lookup, Question, RecordType, Resolved, Source, Then, Tried,
 };
+pub use sight::{Packet, Sight, Watched};
 pub use snapshot::{
     HostsEntry, Interface, Neighbour, NeighbourState, Process, Protocol, ResolvConf, Route,
     RouteKind, Snapshot, Socket,

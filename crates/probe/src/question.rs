@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Snapshot;
+use netcheck_firewall::Filter;
+
+use crate::{Protocol, Snapshot, Watched};
 
 /// One thing to find out from inside the namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,6 +67,62 @@ pub enum Question {
         /// How long to wait, in milliseconds.
         wait_ms: u32,
     },
+    /// Who has an address of a link now: the kernel's own ARP or NDP, asked by an ICMP echo.
+    Owner {
+        /// Whose.
+        of: IpAddr,
+        /// How long to wait, in milliseconds.
+        wait_ms: u32,
+    },
+    /// Whether this namespace's kernel has a way to an address, by all its tables and rules. Nothing is
+    /// sent.
+    Way {
+        /// Where to.
+        to: IpAddr,
+    },
+    /// Sends datagrams that must not be split and fill a packet of this size, and waits for the error
+    /// that says that it is too large for a link on the way (RFC 1191, RFC 8201). Asked only where the
+    /// engine's own host has to turn it away: nothing leaves it.
+    Fits {
+        /// Where to.
+        to: SocketAddr,
+        /// The size of the packet with its IP header, in bytes.
+        bytes: u32,
+        /// How long to wait, in milliseconds.
+        wait_ms: u32,
+    },
+    /// How many local ports TCP connections of this namespace to there hold, closed ones that still
+    /// wait included.
+    Held {
+        /// Where they lead to.
+        to: SocketAddr,
+    },
+    /// What a program does each time it needs a service: looks the name up, and connects to the
+    /// first address. One of many tries; what differs between them is `after_ms`.
+    Attempt {
+        /// As a program would write it, or an address.
+        host: String,
+        /// Where to connect there.
+        port: u16,
+        /// Over TCP as with [`Question::Connect`], or one datagram over UDP.
+        protocol: Protocol,
+        /// When to begin, in milliseconds after the request came in.
+        after_ms: u32,
+        /// How long to wait for a first byte, a close or a reply, in milliseconds.
+        listen_ms: u32,
+    },
+    /// How many connections this namespace's kernel had no room for in an accept queue so far.
+    Overflows,
+    /// The packet filter with its counters. It takes CAP_NET_ADMIN and the user root.
+    Firewall,
+    /// Looks at the packets on all interfaces that belong to TCP connections to one place, and at the
+    /// errors about them. It takes CAP_NET_RAW, and sees nothing of what is said on the connections.
+    Watch {
+        /// Where those that are watched begin to go, before any translation.
+        to: SocketAddr,
+        /// How long, in milliseconds.
+        for_ms: u32,
+    },
 }
 
 /// The DNS record types asked for.
@@ -90,10 +148,6 @@ pub struct Answered {
 /// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "saw", rename_all = "kebab-case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one snapshot among few answers; a box would only hide it"
-)]
 pub enum Answer {
     /// To [`Question::Snapshot`].
     Snapshot(Snapshot),
@@ -112,6 +166,75 @@ pub enum Answer {
     Datagram(Delivered),
     /// To [`Question::Ping`].
     Ping(Delivered),
+    /// To [`Question::Owner`]: the neighbour, silence, or a failure.
+    Owner(Delivered),
+    /// To [`Question::Way`].
+    Way {
+        /// Why it has none (connect(2)); none where there is a way.
+        barred: Option<Errno>,
+    },
+    /// To [`Question::Fits`].
+    Fits(Fitted),
+    /// To [`Question::Held`].
+    Held {
+        /// Different ports.
+        ports: u32,
+    },
+    /// To [`Question::Attempt`].
+    Attempt(Attempt),
+    /// To [`Question::Overflows`]: `ListenOverflows` of `TcpExt` in /proc/net/netstat, since the
+    /// namespace was made.
+    Overflows {
+        /// Handshakes that were ended or not begun because an accept queue was full.
+        count: u64,
+    },
+    /// To [`Question::Firewall`].
+    Firewall(Filter),
+    /// To [`Question::Watch`].
+    Watch(Watched),
+}
+
+/// How one of many tries went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What the name came to.
+    pub resolved: Resolved,
+    /// The lookup, in microseconds: names of containers take less than a millisecond.
+    pub lookup_us: u32,
+    /// The try at the first address; none when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
+}
+
+/// What a name came to at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolved {
+    /// In the order a program would try them; never empty.
+    Addresses(Vec<IpAddr>),
+    /// To nothing; the last query that was sent, if any was.
+    Not(Option<DnsQuery>),
+}
+
+/// One try at an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Where to.
+    pub to: SocketAddr,
+    /// Until the handshake was complete, the error, or the reply, in microseconds.
+    pub took_us: u32,
+    /// How it went.
+    pub came: Came,
+}
+
+/// What came of a try, by the protocol it was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Came {
+    /// Over TCP.
+    Tcp(Connected),
+    /// Over UDP.
+    Udp(Delivered),
 }
 
 /// What a name came to, and by which way.
@@ -257,6 +380,26 @@ pub enum Delivered {
     /// Nothing at all. For UDP this may still mean "delivered".
     Silent,
     /// Refused, unreachable, not permitted.
+    Failed {
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// What became of a packet that may be too large for a link on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum Fitted {
+    /// The sender is told so, or knew it already.
+    TooLarge {
+        /// What the kernel takes for the largest packet on this way now, in bytes.
+        mtu: u32,
+    },
+    /// The other end got it: it answered or refused.
+    Delivered,
+    /// Nothing came back at all.
+    Silent,
+    /// It could not be sent, or another error came back.
     Failed {
         /// Why.
         errno: Errno,

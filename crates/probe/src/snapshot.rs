@@ -23,7 +23,8 @@ pub struct Snapshot {
     pub resolv_conf: Result<ResolvConf, String>,
     /// /etc/hosts as the container sees it.
     pub hosts: Result<Vec<HostsEntry>, String>,
-    /// The ones that matter, by name (`net.ipv4.ip_forward`); one that this kernel lacks is absent.
+    /// The ones that matter, by name (`net.ipv4.ip_forward`); one that this kernel lacks is absent, and so is
+    /// `route_localnet` of an interface where it is not on.
     pub sysctls: BTreeMap<String, String>,
 }
 
@@ -167,6 +168,10 @@ pub struct ResolvConf {
     pub options: Vec<String>,
     /// The upstreams that engines from 26 on write into a comment (`# ExtServers: [host(10.0.0.2)]`).
     pub upstreams: Vec<String>,
+    /// The engine wrote its own default servers in, as no server of the host's was left: it says so in a
+    /// comment (from 26 on), or they stand after an empty line, which it writes nowhere else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub engine_defaults: bool,
 }
 
 impl ResolvConf {

@@ -3,82 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod call;
+
+use call::{Probe, ask, ask_below, blackhole, nobody};
 use netcheck_probe::{
     Accepts, Answer, Answered, Connected, Delivered, DnsOutcome, Errno, MAX_LINE, Protocol,
-    Question, RecordType, Request, Response, Source, Then,
+    Question, RecordType, Request, Source, Then,
 };
-
-/// A probe with open pipes, killed at the end of the test.
-struct Probe {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl Probe {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_netcheck-probe"))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self {
-            input: child.stdin.take(),
-            output: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        }
-    }
-
-    fn say(&mut self, line: &[u8]) {
-        self.input.as_mut().unwrap().write_all(line).unwrap();
-    }
-
-    fn hear(&mut self) -> Response {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-
-    fn respond(&mut self, deadline_ms: u32, questions: Vec<Question>) -> Response {
-        let mut line = serde_json::to_vec(&Request::new(deadline_ms, questions)).unwrap();
-        line.push(b'\n');
-        self.say(&line);
-        self.hear()
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The one answer to one question.
-fn ask(deadline_ms: u32, question: &Question) -> Result<Answer, String> {
-    ask_below(&[], deadline_ms, question)
-}
-
-fn ask_below(arguments: &[&str], deadline_ms: u32, question: &Question) -> Result<Answer, String> {
-    let response = Probe::start(arguments).respond(deadline_ms, vec![question.clone()]);
-    assert_eq!(response.error, None);
-    let [
-        Answered {
-            question: asked,
-            answer,
-        },
-    ] = <[Answered; 1]>::try_from(response.answers).unwrap();
-    assert_eq!(asked, *question);
-    answer
-}
 
 fn connect(to: SocketAddr) -> Connected {
     let question = Question::Connect { to, listen_ms: 300 };
@@ -136,16 +74,6 @@ fn a_hello_is_one_tls_record_and_nothing_else() {
     let extensions = &body[4 + 2 + 32 + 1 + 2 + 6 + 2..];
     assert_eq!(usize::from(extensions[1]), extensions.len() - 2);
     assert!(more.is_empty());
-}
-
-/// An address where nobody listens: bound, so that nobody else takes the port, but not listening.
-fn nobody() -> (socket2::Socket, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket
-        .bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())
-        .unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, address)
 }
 
 #[test]
@@ -384,22 +312,6 @@ fn dns_cut_answers_are_asked_for_over_tcp() {
     });
     let expected: IpAddr = "192.0.2.7".parse().unwrap();
     assert_eq!(query(address), DnsOutcome::Addresses(vec![expected]));
-}
-
-/// A listener whose queue is full: the kernel drops further SYNs, as a firewall would.
-fn blackhole() -> (Vec<socket2::Socket>, SocketAddr) {
-    let (listener, to) = nobody();
-    listener.listen(0).unwrap();
-    let mut kept = vec![listener];
-    for _ in 0..8 {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let _ = socket.connect(&to.into());
-        kept.push(socket);
-    }
-    thread::sleep(Duration::from_millis(50));
-    (kept, to)
 }
 
 #[test]

@@ -4,17 +4,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use netcheck_probe::{Accepts, Socket};
+use netcheck_probe::{Accepts, Errno, Socket};
 
 use super::connect::{Opened, open};
-use super::socket::{is_queued, listeners};
+use super::socket::{FarEnd, far_end, listeners};
 use super::time::{Until, since};
 
 /// Connects and watches the queue.
 pub(crate) fn accepts(to: SocketAddr, patience_ms: u32, until: Until) -> Result<Accepts, String> {
     let asking = |error: std::io::Error| format!("asking for the accept queue of {to}: {error}");
     let start = Instant::now();
-    let (stream, ours) = match open(to, until) {
+    // Longer than patience would be no more of a proof.
+    let opening = until.within(patience_ms);
+    let (stream, ours) = match open(to, opening) {
         Opened::Open(stream, ours) => (stream, ours),
         // Only whoever took it can have reset it so soon.
         Opened::Lost(_) => {
@@ -22,17 +24,40 @@ pub(crate) fn accepts(to: SocketAddr, patience_ms: u32, until: Until) -> Result<
                 took_ms: since(start),
             });
         }
-        Opened::Not(errno) => return Ok(Accepts::Failed { errno }),
+        Opened::Not(errno) => {
+            // Within one namespace only a full queue makes the kernel ignore a SYN.
+            let queue = listeners(to.port()).ok().and_then(|all| queue_of(to, &all));
+            return Ok(match (errno, queue) {
+                (
+                    Errno::TimedOut,
+                    Some(Queue {
+                        queued,
+                        is_full: true,
+                    }),
+                ) => Accepts::Waiting {
+                    queued,
+                    waited_ms: since(start),
+                },
+                _ => Accepts::Failed { errno },
+            });
+        }
     };
     let until = until.within(patience_ms);
     let mut pause = Duration::from_millis(10);
     loop {
         let listeners = listeners(to.port()).map_err(asking)?;
-        let queued = queue_of(to, &listeners)
+        let Queue { queued, is_full } = queue_of(to, &listeners)
             .ok_or_else(|| format!("no TCP listener for {to} in this namespace"))?;
         // On a busy server the queue may never be seen empty while our connection was taken
         // long ago. Where that cannot be asked, the queue alone decides.
-        if queued == 0 || !is_queued(ours, to).unwrap_or(true) {
+        let is_through = match far_end(ours, to) {
+            _ if queued == 0 => true,
+            Ok(FarEnd::Taken) => true,
+            // It waits for room, or else for words, which we do not say.
+            Ok(FarEnd::Pending) => !is_full,
+            Ok(FarEnd::Queued) | Err(_) => false,
+        };
+        if is_through {
             drop(stream);
             return Ok(Accepts::Accepted {
                 took_ms: since(start),
@@ -49,10 +74,18 @@ pub(crate) fn accepts(to: SocketAddr, patience_ms: u32, until: Until) -> Result<
     }
 }
 
-/// Connections that wait at the listeners that get a connection to this address: the kernel
+/// The accept queues of some listeners, together.
+#[derive(Debug, PartialEq, Eq)]
+struct Queue {
+    queued: u32,
+    /// Further connections are turned away by each of them.
+    is_full: bool,
+}
+
+/// What waits at the listeners that get a connection to this address: the kernel
 /// prefers a socket bound to the address over one bound to all, and of several equal ones
 /// (SO_REUSEPORT) any may have ours.
-fn queue_of(to: SocketAddr, listeners: &[Socket]) -> Option<u32> {
+fn queue_of(to: SocketAddr, listeners: &[Socket]) -> Option<Queue> {
     let target = to.ip().to_canonical();
     let rank = |socket: &Socket| match socket.local.ip().to_canonical() {
         address if socket.local.port() == to.port() && address == target => Some(0),
@@ -63,8 +96,12 @@ fn queue_of(to: SocketAddr, listeners: &[Socket]) -> Option<u32> {
         _ => None,
     };
     let best = listeners.iter().filter_map(rank).min()?;
-    let matching = listeners.iter().filter(|socket| rank(socket) == Some(best));
-    Some(matching.map(|socket| socket.waiting).sum())
+    let matching = || listeners.iter().filter(|socket| rank(socket) == Some(best));
+    Some(Queue {
+        queued: matching().map(|socket| socket.waiting).sum(),
+        // The kernel's own test, sk_acceptq_is_full: one more than the backlog fits in.
+        is_full: matching().all(|socket| socket.waiting > socket.backlog),
+    })
 }
 
 #[cfg(test)]
@@ -94,13 +131,16 @@ mod tests {
         let other = listener("0.0.0.0:81", None, 16);
         let queue = |listeners: &[&Socket]| {
             let owned: Vec<Socket> = listeners.iter().copied().cloned().collect();
-            queue_of(to, &owned)
+            queue_of(to, &owned).map(|queue| queue.queued)
         };
         assert_eq!(queue(&[&all, &exact, &dual]), Some(2));
         assert_eq!(queue(&[&all, &all, &other]), Some(2));
         assert_eq!(queue(&[&dual, &other]), Some(4));
         assert_eq!(queue(&[&six, &other]), None);
         let to = "[fd00::2]:80".parse().unwrap();
-        assert_eq!(queue_of(to, &[all, six]), Some(8));
+        let queue = queue_of(to, &[all, six]).unwrap();
+        assert_eq!((queue.queued, queue.is_full), (8, false));
+        let full = |waiting| queue_of(to, &[listener("[::]:80", None, waiting)]).unwrap();
+        assert!(full(129).is_full && !full(128).is_full);
     }
 }

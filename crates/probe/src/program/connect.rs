@@ -1,10 +1,11 @@
 //! Opens a TCP connection or sends one datagram, and reports what came back. It says nothing on a
-//! TCP connection, or a TLS hello where that was asked for, and sends a single byte over UDP, so that no server is made to act.
+//! TCP connection, or a TLS hello where that was asked for, and sends a single byte over UDP, so that
+//! no server is made to act.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::{PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use netcheck_probe::{Connected, Delivered, Errno, Then};
 use socket2::{Domain, Socket, Type};
@@ -44,27 +45,37 @@ const CLIENT_HELLO: [u8; 82] = [
 ];
 
 fn converse(to: SocketAddr, say: &[u8], listen_ms: u32, until: Until) -> Connected {
+    timed(to, say, listen_ms, until).0
+}
+
+/// A connection on which `say` is said, and exactly how long the handshake or the error took.
+pub(crate) fn timed(
+    to: SocketAddr,
+    say: &[u8],
+    listen_ms: u32,
+    until: Until,
+) -> (Connected, Duration) {
     let start = Instant::now();
-    match open(to, until) {
-        Opened::Not(errno) => Connected::Failed {
-            errno,
-            took_ms: since(start),
-        },
+    let opened = open(to, until);
+    let (took, took_ms) = (start.elapsed(), since(start));
+    let connected = match opened {
+        Opened::Not(errno) => Connected::Failed { errno, took_ms },
         Opened::Lost(from) => Connected::Open {
             from,
-            took_ms: since(start),
+            took_ms,
             then: Then::Reset,
         },
         Opened::Open(stream, from) => Connected::Open {
             from,
-            took_ms: since(start),
+            took_ms,
             then: if (&stream).write_all(say).is_ok() {
                 listen(stream, until.within(listen_ms))
             } else {
                 Then::Reset
             },
         },
-    }
+    };
+    (connected, took)
 }
 
 /// What became of a handshake.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::dns::outcome_of;
 use super::parse::{hosts, proc_sockets, resolv_conf, stat};
+use super::session;
 
 /// Lines made of the words that the formats know, and of whatever else.
 fn lines() -> impl Strategy<Value = Vec<u8>> {
@@ -68,8 +69,11 @@ fn reply() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// A line of the protocol, as the engine's side sends it.
+const REQUEST: &[u8] = br#"{"version":1,"deadline_ms":500,"questions":[{"ask":"snapshot"},{"ask":"connect","to":"127.0.0.1:1","listen_ms":30}]}"#;
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(4000)))]
 
     #[test]
     fn files_of_a_container(bytes in lines()) {
@@ -104,6 +108,19 @@ proptest! {
     fn any_bytes_as_a_reply(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let _ = outcome_of(&bytes, "web.example", RecordType::A);
     }
+
+    #[test]
+    fn a_request_that_was_changed(
+        changes in prop::collection::vec((0..REQUEST.len(), any::<u8>()), 0..6),
+        cut in 0..=REQUEST.len(),
+    ) {
+        let mut line = REQUEST.to_vec();
+        changes.iter().for_each(|(at, byte)| line[*at] = *byte);
+        line.truncate(cut);
+        if let Err(why) = session::request_of(&line) {
+            prop_assert!(why.starts_with("the request "));
+        }
+    }
 }
 
 #[test]
@@ -114,4 +131,10 @@ fn the_reply_that_is_changed_is_a_good_one() {
         found,
         Some(DnsOutcome::Addresses(vec!["10.0.0.2".parse().unwrap()]))
     );
+}
+
+#[test]
+fn the_request_that_is_changed_is_a_good_one() {
+    let request = session::request_of(REQUEST).unwrap();
+    assert_eq!(request.questions.len(), 2);
 }

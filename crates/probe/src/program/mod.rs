@@ -3,9 +3,12 @@
 //! by the threads it starts.
 
 mod accept;
+mod attempt;
 mod connect;
 mod dns;
 mod files;
+mod fits;
+mod held;
 #[cfg(test)]
 mod hostile;
 mod link;
@@ -19,6 +22,7 @@ mod session;
 mod socket;
 mod take;
 mod time;
+mod watch;
 
 use std::ffi::OsString;
 use std::fs::File;

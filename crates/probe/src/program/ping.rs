@@ -42,6 +42,26 @@ pub(crate) fn ping(to: IpAddr, wait_ms: u32, until: Until) -> Result<Delivered, 
     resolve(to, until)
 }
 
+/// Who has an address of a link now: an entry from earlier counts only if it answers.
+pub(crate) fn owner(of: IpAddr, wait_ms: u32, until: Until) -> Result<Delivered, String> {
+    let answer = ping(of, wait_ms, until)?;
+    let neighbours = link::neighbours(&HashMap::new())
+        .map_err(|error| format!("asking for the neighbour {of}: {error}"))?;
+    let answered = matches!(answer, Delivered::Reply { .. });
+    let fresh = |entry: &&Neighbour| {
+        entry.address == of && (answered || entry.state == NeighbourState::Reachable)
+    };
+    let mac = neighbours
+        .iter()
+        .find(fresh)
+        .and_then(|entry| entry.mac.clone());
+    Ok(match (mac, answer) {
+        (Some(mac), _) => Delivered::Neighbour { mac },
+        (None, failed @ Delivered::Failed { .. }) => failed,
+        (None, _) => Delivered::Silent,
+    })
+}
+
 /// The time of the reply, or none.
 fn echo(to: IpAddr, kind: Type, until: Until) -> io::Result<Option<u32>> {
     let (domain, protocol, request, reply) = match to {

@@ -12,7 +12,7 @@ use netcheck_probe::{Answer, Answered, Question, Request, Response, VERSION};
 
 use super::files::Root;
 use super::time::Until;
-use super::{accept, connect, dns, lookup, ping, take};
+use super::{accept, attempt, connect, dns, fits, held, lookup, ping, take, watch};
 
 /// The deepest thing done on a thread is decoding JSON and DNS; buffers are on the heap.
 pub(crate) const STACK: usize = 256 * 1024;
@@ -56,7 +56,10 @@ pub(crate) fn run(root: &Arc<Root>, request: Request, started: Instant) -> Respo
                 let Some(question) = queue.0.get(index) else {
                     return;
                 };
-                if send.send((index, ask(&root, question, until))).is_err() {
+                if send
+                    .send((index, ask(&root, question, started, until)))
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -92,7 +95,7 @@ pub(crate) fn run(root: &Arc<Root>, request: Request, started: Instant) -> Respo
     }
 }
 
-fn ask(root: &Root, question: &Question, until: Until) -> Result<Answer, String> {
+fn ask(root: &Root, question: &Question, started: Instant, until: Until) -> Result<Answer, String> {
     match question {
         Question::Snapshot => Ok(Answer::Snapshot(take::snapshot(root, until))),
         Question::Lookup { name } => lookup::lookup(root, name, until).map(Answer::Lookup),
@@ -112,5 +115,31 @@ fn ask(root: &Root, question: &Question, until: Until) -> Result<Answer, String>
             connect::datagram(*to, *wait_ms, until).map(Answer::Datagram)
         }
         Question::Ping { to, wait_ms } => ping::ping(*to, *wait_ms, until).map(Answer::Ping),
+        Question::Owner { of, wait_ms } => ping::owner(*of, *wait_ms, until).map(Answer::Owner),
+        Question::Way { to } => Ok(Answer::Way {
+            barred: fits::barred(*to),
+        }),
+        Question::Fits { to, bytes, wait_ms } => {
+            fits::fits(*to, *bytes, *wait_ms, until).map(Answer::Fits)
+        }
+        Question::Held { to } => held::held(*to, until).map(|ports| Answer::Held { ports }),
+        Question::Attempt {
+            host,
+            port,
+            protocol,
+            after_ms,
+            listen_ms,
+        } => {
+            let begin = started + Duration::from_millis((*after_ms).into());
+            attempt::attempt(root, host, (*port, *protocol), begin, *listen_ms, until)
+                .map(Answer::Attempt)
+        }
+        Question::Overflows => take::overflows().map(|count| Answer::Overflows { count }),
+        Question::Firewall => netcheck_probe::firewall::read()
+            .map(Answer::Firewall)
+            .map_err(|error| format!("reading the packet filter: {error}")),
+        Question::Watch { to, for_ms } => {
+            watch::watch(*to, Duration::from_millis((*for_ms).into()), until).map(Answer::Watch)
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn serve(root: &Arc<Root>) {
     let reader = thread::Builder::new()
         .stack_size(run::STACK)
         .spawn(move || {
-            read(&mut std::io::stdin().lock(), &send);
+            hand_on(&mut std::io::stdin().lock(), &send);
             // Nobody is left to read an answer, not even the one that is being worked on.
             process::exit(0);
         });
@@ -74,7 +74,7 @@ fn next(lines: &Receiver<Input>) -> Option<Input> {
 
 /// Hands on each line, and returns at the end of input. A last line without its end is dropped:
 /// its sender is gone.
-fn read(input: &mut impl BufRead, send: &SyncSender<Input>) {
+fn hand_on(input: &mut impl BufRead, send: &SyncSender<Input>) {
     loop {
         let mut line = Vec::new();
         let limit = MAX_LINE as u64 + 1;
@@ -106,22 +106,27 @@ struct Versioned {
 }
 
 fn respond(root: &Arc<Root>, line: &[u8], started: Instant) -> Response {
-    match serde_json::from_slice::<Versioned>(line) {
-        Err(error) => return failure(format!("the request is not one: {error}")),
-        Ok(Versioned { version }) if version != VERSION => {
-            return failure(format!(
-                "the request is in version {version} of the protocol, this probe speaks {VERSION}"
-            ));
-        }
-        Ok(_) => {}
-    }
-    match serde_json::from_slice::<Request>(line) {
-        Err(error) => failure(format!("the request is not one: {error}")),
-        Ok(request) if request.questions.len() > MOST_QUESTIONS => failure(format!(
-            "the request has {} questions, at most {MOST_QUESTIONS} are taken",
-            request.questions.len()
-        )),
+    match request_of(line) {
         Ok(request) => run::run(root, request, started),
+        Err(error) => failure(error),
+    }
+}
+
+/// The request on a line; a sentence if it is none that can be taken.
+pub(super) fn request_of(line: &[u8]) -> Result<Request, String> {
+    let none = |error: serde_json::Error| format!("the request is not one: {error}");
+    let Versioned { version } = serde_json::from_slice(line).map_err(none)?;
+    if version != VERSION {
+        return Err(format!(
+            "the request is in version {version} of the protocol, this probe speaks {VERSION}"
+        ));
+    }
+    let request: Request = serde_json::from_slice(line).map_err(none)?;
+    match request.questions.len() {
+        0..=MOST_QUESTIONS => Ok(request),
+        many => Err(format!(
+            "the request has {many} questions, at most {MOST_QUESTIONS} are taken"
+        )),
     }
 }
 
@@ -155,7 +160,7 @@ mod tests {
         let mut text = vec![b'x'; MAX_LINE + 5];
         text.extend(b"\nshort\nunfinished");
         let (send, receive) = sync_channel(9);
-        read(&mut Cursor::new(text), &send);
+        hand_on(&mut Cursor::new(text), &send);
         drop(send);
         let got: Vec<Input> = receive.iter().collect();
         assert_eq!(got.len(), 2);

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use netcheck_probe::{Protocol, Socket};
 use netlink_packet_core::Parseable as _;
+use netlink_packet_sock_diag::constants::TCP_SYN_RECV;
 use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{
     ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags,
@@ -116,13 +117,24 @@ fn from_proc(family: u8, protocol: Protocol, refused: &io::Error) -> io::Result<
     }
 }
 
-/// Whether the connection from our `port` still waits in the accept queue of a listener here: such
-/// a socket is established, but belongs to no file yet, i.e. has inode 0.
-pub(crate) fn is_queued(ours: SocketAddr, listener: SocketAddr) -> io::Result<bool> {
+/// Where the far end of a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FarEnd {
+    /// In the accept queue: established, but of no file yet, i.e. with inode 0.
+    Queued,
+    /// Before the queue, though our end is open: it had no room when the last packet of the handshake
+    /// came, or the listener waits for data first (`TCP_DEFER_ACCEPT`, tcp(7)).
+    Pending,
+    /// A process has it, or had it.
+    Taken,
+}
+
+/// Where the connection that we opened from `ours` is at a listener here.
+pub(crate) fn far_end(ours: SocketAddr, listener: SocketAddr) -> io::Result<FarEnd> {
     let mut id = SocketId::new_v4();
     id.source_port = listener.port();
     id.destination_port = ours.port();
-    let states = StateFlags::ESTABLISHED | StateFlags::CLOSE_WAIT;
+    let states = StateFlags::ESTABLISHED | StateFlags::CLOSE_WAIT | StateFlags::SYN_RECV;
     // A dual-stack listener has IPv4 connections on IPv6 sockets.
     for family in [AF_INET, AF_INET6] {
         let found = diag(family, Protocol::Tcp, states.clone(), id.clone())?;
@@ -131,8 +143,12 @@ pub(crate) fn is_queued(ours: SocketAddr, listener: SocketAddr) -> io::Result<bo
             address.to_canonical() == ours.ip().to_canonical()
         };
         if let Some(response) = found.iter().find(peer) {
-            return Ok(response.header.inode == 0);
+            return Ok(match (response.header.state, response.header.inode) {
+                (TCP_SYN_RECV, _) => FarEnd::Pending,
+                (_, 0) => FarEnd::Queued,
+                _ => FarEnd::Taken,
+            });
         }
     }
-    Ok(false)
+    Ok(FarEnd::Taken)
 }

@@ -47,7 +47,7 @@ pub(crate) fn snapshot(root: &Root, until: Until) -> Snapshot {
             .read("/etc/resolv.conf")
             .map(|bytes| parse::resolv_conf(&bytes)),
         hosts: root.read("/etc/hosts").map(|bytes| parse::hosts(&bytes)),
-        sysctls: sysctls(),
+        sysctls: sysctls(names.values().map(String::as_str)),
         namespace,
         interfaces,
     }
@@ -67,13 +67,35 @@ fn sockets(namespace: Option<u64>, until: Until) -> Result<Vec<Socket>, String> 
     Ok(sockets)
 }
 
-fn sysctls() -> BTreeMap<String, String> {
-    let value = |name: &str| {
-        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+/// `ListenOverflows` of this namespace, see [`netcheck_probe::Answer::Overflows`].
+pub(crate) fn overflows() -> Result<u64, String> {
+    // Not of the process but of this thread, which may have entered another namespace.
+    let path = "/proc/thread-self/net/netstat";
+    let text = std::fs::read_to_string(path).map_err(|error| format!("reading {path}: {error}"))?;
+    parse::counter(&text, "TcpExt:", "ListenOverflows")
+        .ok_or_else(|| format!("{path} does not count overflows"))
+}
+
+/// The switches, and for which interfaces 127.0.0.0/8 may be routed: an engine without docker-proxy says so
+/// for its bridges.
+fn sysctls<'a>(interfaces: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let value = |path: &str| {
         let mut text = String::new();
         let file = File::open(path).ok()?;
         file.take(4096).read_to_string(&mut text).ok()?;
-        Some((name.to_owned(), text.trim().to_owned()))
+        Some(text.trim().to_owned())
     };
-    SYSCTLS.iter().filter_map(|name| value(name)).collect()
+    let switches = SYSCTLS.iter().filter_map(|name| {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        Some(((*name).to_owned(), value(&path)?))
+    });
+    let routed = interfaces
+        // Of these there may be hundreds, and none is a bridge.
+        .filter(|interface| !interface.starts_with("veth"))
+        .filter_map(|interface| {
+            let path = format!("/proc/sys/net/ipv4/conf/{interface}/route_localnet");
+            let on = value(&path).filter(|value| value == "1")?;
+            Some((format!("net.ipv4.conf.{interface}.route_localnet"), on))
+        });
+    switches.chain(routed).collect()
 }
