@@ -3,7 +3,7 @@
 //! [`Part::Unreadable`].
 
 use crate::attributes::{all, get, long, number, text, until_zero};
-use crate::filter::{Chain, Field, Hook, Part, Rule, Verdict};
+use crate::filter::{Backend, Chain, Field, Hook, Part, Rule, Verdict};
 
 /// nfgenmsg: family, version, two bytes of resource.
 const GENERAL: usize = 4;
@@ -27,6 +27,7 @@ pub fn chain(body: &[u8]) -> Option<Chain> {
         return None;
     }
     Some(Chain {
+        backend: Backend::Nft,
         family,
         table: text(body, 1)?,
         name: text(body, 3)?,
@@ -178,9 +179,13 @@ fn verdict(data: &[u8]) -> Option<Option<Part>> {
 
 /// A match of xtables, as iptables-nft hands it on.
 fn extension(data: &[u8]) -> Option<Part> {
-    let info = get(data, 3)?;
+    matched(&text(data, 1)?, number(data, 2)?, get(data, 3)?)
+}
+
+/// A match of xtables by its name, its revision and its own structure.
+pub(crate) fn matched(name: &str, revision: u32, info: &[u8]) -> Option<Part> {
     let half = |at: usize| Some(u16::from_ne_bytes(*info.get(at..)?.first_chunk()?));
-    match (text(data, 1)?.as_str(), number(data, 2)?) {
+    match (name, revision) {
         ("comment", _) => Some(Part::Comment(until_zero(info))),
         // struct xt_tcp: source ports, destination ports, option, flag mask, flags, inversions.
         ("tcp", 0) => {
@@ -211,6 +216,15 @@ fn extension(data: &[u8]) -> Option<Part> {
             set: u32::from(half(150)?),
             inside: half(148)? & 1 == 0,
         }),
+        // The port that a connection was for at first, of packets in its first direction: 512 asks for the
+        // port, 4096 for the direction, whose inversion is the other direction.
+        ("conntrack", 3) if matches!(half(146)?, 512 | 4608) && half(148)? & 4096 == 0 => {
+            Some(Part::OriginalPort {
+                from: half(140)?,
+                to: half(156)?,
+                inside: half(148)? & 512 == 0,
+            })
+        }
         _ => None,
     }
 }

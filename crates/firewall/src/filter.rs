@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// All nf_tables chains of a namespace, with their rules and counters at one moment.
+/// All chains of a namespace, with their rules and counters at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// [`crate::VERSION`] of who wrote it.
@@ -14,9 +14,23 @@ pub struct Filter {
     pub incomplete: bool,
 }
 
+/// Which part of the kernel holds a chain. All of them see every packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// nf_tables: nft, and iptables where it is iptables-nft.
+    #[default]
+    Nft,
+    /// ip_tables and ip6_tables: iptables-legacy.
+    Legacy,
+}
+
 /// One chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
+    /// Who holds it.
+    #[serde(default)]
+    pub backend: Backend,
     /// NFPROTO_*: 1 inet, 2 ip, 3 arp, 5 netdev, 7 bridge, 10 ip6.
     pub family: u8,
     /// The table's name.
@@ -46,7 +60,8 @@ pub struct Hook {
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// The kernel's number of the rule, which stays as long as the rule does.
+    /// The kernel's number of the rule, which stays as long as the rule does. Rules of ip_tables have
+    /// none: it is their place in the chain, from 1, as `--line-numbers` shows it.
     pub handle: u64,
     /// What it asks and does, in order.
     pub parts: Vec<Part>,
@@ -74,6 +89,15 @@ pub enum Part {
         /// The lowest destination port.
         from: u16,
         /// The highest destination port.
+        to: u16,
+        /// Asks for "inside", else for "outside".
+        inside: bool,
+    },
+    /// The destination port that the connection began with, before any translation, is in a range.
+    OriginalPort {
+        /// The lowest.
+        from: u16,
+        /// The highest.
         to: u16,
         /// Asks for "inside", else for "outside".
         inside: bool,

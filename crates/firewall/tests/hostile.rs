@@ -2,7 +2,7 @@
 //! endless loop, and what they return is no larger than what they were given.
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
-use netcheck_firewall::{Part, Verdict, chain, rule};
+use netcheck_firewall::{Part, Verdict, chain, rule, table};
 use proptest::prelude::*;
 
 /// An attribute: its length, its type, its value, and padding to four bytes.
@@ -75,7 +75,7 @@ fn names() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1000)))]
 
     #[test]
     fn a_rule_that_was_changed(
@@ -119,5 +119,59 @@ proptest! {
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = (rule(&bytes), chain(&bytes));
+    }
+}
+
+/// An entry of ip_tables: any TCP to port 80 in a standard table is dropped.
+fn entry(target: &str, verdict: i32) -> Vec<u8> {
+    let half = |value: u16| value.to_ne_bytes();
+    let mut bytes = vec![0; 112];
+    bytes[80..82].copy_from_slice(&half(6));
+    let mut tail = half(40).to_vec();
+    tail.extend(target.as_bytes());
+    tail.resize(32, 0);
+    tail.extend(verdict.to_ne_bytes());
+    tail.resize(40, 0);
+    bytes[88..90].copy_from_slice(&half(112));
+    bytes[90..92].copy_from_slice(&half(152));
+    bytes.extend(tail);
+    bytes
+}
+
+fn hooks() -> [Option<(u32, u32)>; 5] {
+    [None, None, Some((0, 152)), None, None]
+}
+
+#[test]
+fn a_table_of_one_rule_is_a_good_one() {
+    let bytes = [entry("", -1), entry("", -2), entry("ERROR", 0)].concat();
+    let chains = table(2, "filter", hooks(), &bytes).unwrap();
+    assert_eq!(chains.len(), 1);
+    assert_eq!(
+        chains[0].rules[0].parts[1..],
+        [Part::Counter(0), Part::Verdict(Verdict::Drop)]
+    );
+    assert!(!chains[0].hook.as_ref().unwrap().drops);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2000)))]
+
+    #[test]
+    fn tables_that_were_changed(
+        at in 0_usize..456,
+        to in any::<u8>(),
+        cut in 0_usize..456,
+        family in prop_oneof![Just(2_u8), Just(10)],
+    ) {
+        let mut bytes = [entry("", -1), entry("", 152), entry("ERROR", 0)].concat();
+        bytes[at] = to;
+        for bytes in [&bytes[..], &bytes[..cut]] {
+            let rules = table(family, "filter", hooks(), bytes)
+                .into_iter()
+                .flatten()
+                .map(|chain| chain.rules.len());
+            prop_assert!(rules.sum::<usize>() <= 2 * 456 / 144);
+        }
     }
 }
