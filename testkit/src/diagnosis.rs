@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use netcheck_diagnose::evidence::Fact;
 use netcheck_diagnose::render::text::{Style, write};
 use netcheck_diagnose::report::{Outcome, Report};
 use netcheck_diagnose::request::Target;
@@ -210,6 +211,7 @@ pub(crate) async fn one(lab: &Arc<Inner>, name: &str) -> Result<Diagnosis> {
         container: lab.container(name)?.id().to_owned(),
         probe: ProbeMode::Auto,
         outbound: None,
+        deep: false,
     };
     let evidence = gather(
         &lab.engine.client.among(LABEL_LAB, &lab.id),
@@ -226,7 +228,13 @@ async fn report(
     lab: &Arc<Inner>,
     evidence: &netcheck_diagnose::evidence::Evidence,
 ) -> Result<Diagnosis> {
-    let mut report = netcheck_diagnose::diagnose(evidence).map_err(Error::invalid)?;
+    let mut evidence = evidence.clone();
+    for container in &mut evidence.containers {
+        if let Fact::Known(detail) = &mut container.detail {
+            without_log_settings(&mut detail.run.flags);
+        }
+    }
+    let mut report = netcheck_diagnose::diagnose(&evidence).map_err(Error::invalid)?;
     report.engine = None;
     report.visits.clear();
     // Of the machine, not of the lab.
@@ -240,4 +248,29 @@ async fn report(
     Ok(Diagnosis {
         reports: vec![report],
     })
+}
+
+/// The engine writes its own log settings into every container, where they cannot be told from chosen ones;
+/// in a snapshot they would be those of one machine.
+fn without_log_settings(flags: &mut Vec<String>) {
+    let is_one = |word: &str| word == "--log-driver" || word == "--log-opt";
+    let mut of_one = false;
+    flags.retain(|word| {
+        let drop = of_one || is_one(word);
+        of_one = !of_one && is_one(word);
+        !drop
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_log_settings;
+
+    #[test]
+    fn log_settings_go_and_the_rest_stays() {
+        let words = "--log-driver json-file --log-opt max-size=10m --label a=b --init";
+        let mut flags: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        without_log_settings(&mut flags);
+        assert_eq!(flags, ["--label", "a=b", "--init"]);
+    }
 }

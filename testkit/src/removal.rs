@@ -2,6 +2,7 @@
 //! not carry the label it was given, and calls nothing a failure that somebody else removed first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
@@ -153,30 +154,40 @@ pub(crate) async fn remove_container(docker: &Docker, id: String) -> Option<(Str
     failed(id, result)
 }
 
+/// How long an engine may take to let go of the endpoints of containers that it has removed already: under
+/// load it counts them a moment longer, and refuses to remove their network (403) though it lists nobody on it.
+const LETTING_GO: Duration = Duration::from_secs(3);
+
+/// How often it is asked meanwhile.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
 /// Removes one network; whoever is still on it (not one of ours) is disconnected first.
 async fn remove_network(docker: &Docker, network: Network) -> Option<(String, String)> {
     let (id, name) = (network.id?, network.name.unwrap_or_default());
-    let first = docker.remove_network(&id).await;
-    if !matches!(status(&first), Some(403 | 409 | 500)) {
-        return failed(name, first);
+    let started = Instant::now();
+    loop {
+        let result = docker.remove_network(&id).await;
+        let is_refused = matches!(status(&result), Some(403 | 409 | 500));
+        if !is_refused || started.elapsed() > LETTING_GO {
+            return failed(name, result);
+        }
+        let inspected = docker
+            .inspect_network(&id, None::<InspectNetworkOptions>)
+            .await;
+        let guests = inspected.ok().and_then(|network| network.containers);
+        let guests = guests.unwrap_or_default();
+        if guests.is_empty() {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        for guest in guests.into_keys() {
+            let request = NetworkDisconnectRequest {
+                container: guest,
+                force: Some(true),
+            };
+            // Whatever comes of it, the next attempt tells.
+            let _ = docker.disconnect_network(&id, request).await;
+        }
     }
-    let inspected = docker
-        .inspect_network(&id, None::<InspectNetworkOptions>)
-        .await;
-    for guest in inspected
-        .ok()
-        .and_then(|network| network.containers)
-        .unwrap_or_default()
-        .into_keys()
-    {
-        let request = NetworkDisconnectRequest {
-            container: guest,
-            force: Some(true),
-        };
-        // Whatever comes of it, the second attempt tells.
-        let _ = docker.disconnect_network(&id, request).await;
-    }
-    failed(name, docker.remove_network(&id).await)
 }
 
 fn status<T>(result: &Result<T, ApiError>) -> Option<u16> {

@@ -1,7 +1,7 @@
 //! Carries out the words in order. Only here is decided how the program ends.
 
-use std::fs::OpenOptions;
-use std::net::{SocketAddr, TcpStream};
+use std::fs::{self, OpenOptions};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
 use std::thread;
@@ -72,6 +72,7 @@ fn act(word: Word) -> Result<After, String> {
         Word::Needs(_) => Ok(After::GoOn),
         Word::SecondStart(path) => second_start(&path),
         Word::Check(at) => Ok(check(at)),
+        Word::CheckLocalhost(port) => Ok(check(SocketAddr::new(localhost(), port))),
         Word::KeepTcp(to) => {
             // What was seen last stands in the log either way.
             complain(&format!("talking to {to}: {}", client::keep_tcp(to)));
@@ -117,6 +118,21 @@ fn check(at: SocketAddr) -> After {
             complain(&format!("connecting to {at}: {error}"));
             After::Exit(1)
         }
+    }
+}
+
+/// What musl's getaddrinfo gives first for `localhost`: `::1` where the name has it and the loopback too,
+/// as an address that cannot be a source comes last (RFC 6724, rule 1).
+fn localhost() -> IpAddr {
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let has_six = hosts.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("::1") && words.any(|name| name == "localhost")
+    });
+    if has_six && UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        Ipv6Addr::LOCALHOST.into()
+    } else {
+        Ipv4Addr::LOCALHOST.into()
     }
 }
 

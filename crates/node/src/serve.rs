@@ -23,6 +23,12 @@ const BACKLOG: i32 = 128;
 /// So small that a test can fill it.
 const HANG_BACKLOG: i32 = 4;
 
+/// So small that two connections fill it.
+const SLOW_BACKLOG: i32 = 1;
+
+/// How long a slow server is busy with each connection.
+const SLOW: Duration = Duration::from_millis(500);
+
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
 /// Binds, and serves in the background.
@@ -32,9 +38,19 @@ pub(crate) fn start(service: Service, at: SocketAddr) -> io::Result<()> {
             let socket = bind(at, Type::DGRAM, false)?;
             spawn(move || echo_datagrams(&socket.into()))
         }
-        Service::Dns => {
+        Service::Sink => {
             let socket = bind(at, Type::DGRAM, false)?;
-            spawn(move || name_server::serve(&socket.into()))
+            spawn(move || take_datagrams(&socket.into()))
+        }
+        Service::Dns | Service::DnsSome => {
+            let socket = bind(at, Type::DGRAM, false)?;
+            spawn(move || name_server::serve(&socket.into(), service == Service::DnsSome))
+        }
+        Service::Slow => {
+            let socket = bind(at, Type::STREAM, false)?;
+            socket.listen(SLOW_BACKLOG)?;
+            let listener = TcpListener::from(socket);
+            spawn(move || accept_slowly(&listener))
         }
         Service::Hang => {
             let socket = bind(at, Type::STREAM, false)?;
@@ -82,14 +98,32 @@ fn echo_datagrams(socket: &UdpSocket) {
     }
 }
 
+fn take_datagrams(socket: &UdpSocket) {
+    let mut buffer = [0; 1];
+    loop {
+        if socket.recv_from(&mut buffer).is_err() {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn accept_slowly(listener: &TcpListener) {
+    loop {
+        let _client = listener.accept();
+        thread::sleep(SLOW);
+    }
+}
+
 fn accept(listener: &TcpListener, service: Service) {
+    let mut others = false;
     loop {
         let Ok((stream, peer)) = listener.accept() else {
             // Out of descriptors, or a connection that was reset while it waited.
             thread::sleep(Duration::from_millis(10));
             continue;
         };
-        if service == Service::Close {
+        others = !others;
+        if service == Service::Close || (service == Service::Some && others) {
             continue;
         }
         if CONNECTIONS.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {

@@ -134,6 +134,39 @@ fn a_full_backlog_swallows_connections() {
 }
 
 #[test]
+fn every_second_connection_is_closed() {
+    let at = free("127.0.0.1");
+    let _node = Node::start(&[&format!("some={at}")]);
+    // Which one was first, the wait for the service decides.
+    let closed: Vec<bool> = (0..4)
+        .map(|_| {
+            let mut stream = connect(at);
+            let _ = stream.write_all(b"ping");
+            !matches!(stream.read(&mut [0; 4]), Ok(1..))
+        })
+        .collect();
+    assert_eq!(closed.iter().filter(|one| **one).count(), 2, "{closed:?}");
+    assert_ne!(closed[0], closed[1]);
+}
+
+#[test]
+fn a_slow_server_turns_connections_away_and_takes_them_later() {
+    let at = free("127.0.0.1");
+    let _node = Node::start(&[&format!("slow={at}")]);
+    let mut kept = vec![connect(at)];
+    // It takes two a second, and more than that come.
+    let turned_away = (0..10).any(|_| {
+        match TcpStream::connect_timeout(&at, Duration::from_millis(200)) {
+            Ok(stream) => kept.push(stream),
+            Err(error) => return error.kind() == std::io::ErrorKind::TimedOut,
+        }
+        false
+    });
+    assert!(turned_away);
+    TcpStream::connect_timeout(&at, Duration::from_secs(8)).unwrap();
+}
+
+#[test]
 fn ipv6_only_and_dual_stack() {
     let (only, dual) = (free("::"), free("::"));
     let _node = Node::start(&[&format!("v6only={only}"), &format!("tcp={dual}")]);
