@@ -3,20 +3,34 @@
 //! It answers in facts (known, not collected, failed) and judges nothing.
 
 mod asked;
+mod bridge;
+mod deep;
+mod health;
 mod listener;
 mod names;
 mod peers;
 mod published;
 mod rewrite;
+mod servers;
+mod services;
+mod start_order;
+mod tries;
+mod ways;
 
 use netcheck_probe::Snapshot;
 
-pub use asked::{Asked, Try, connected_words, delivered_words, is_plain_http};
+pub use asked::{Asked, Reached, Try, connected_words, delivered_words, is_plain_http};
+pub use bridge::Bridged;
+pub use deep::{Place, Taken, Traced};
 pub use listener::{EMBEDDED_DNS, Listener, Reach};
 pub use names::{Referenced, connect_flags, endpoint_names, is_host_name, list, outcome_words};
 pub use peers::Expected;
 pub use published::{LOCAL_BY_DESIGN, Standing};
 pub use rewrite::{Meeting, Rewrite, Target, command_holds};
+pub use servers::{Heard, Servers};
+pub use start_order::Late;
+pub use tries::{Tries, Went, counted};
+pub use ways::{Lent, Tried, Way, macvlan_parent, net, route_words, way};
 
 use crate::evidence::{
     Container, Detail, Endpoint, Evidence, Fact, Mode, Network, Viewpoint, Visit,
@@ -55,7 +69,7 @@ impl<'a> Case<'a> {
 
     /// Seconds between an event and the collection.
     pub fn age(&self, at: i64) -> i64 {
-        (self.evidence.collected_at - at).max(0)
+        self.evidence.collected_at.saturating_sub(at).max(0)
     }
 
     /// What was seen from inside the subject, with the reason if nothing was.

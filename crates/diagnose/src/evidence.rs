@@ -5,7 +5,11 @@
 //! from users' configurations are redacted before they get here, see [`crate::redact`].
 
 mod container;
+mod deep;
 mod engine;
+mod here;
+mod repetition;
+mod service;
 mod visit;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +18,11 @@ pub use container::{
     Binding, Container, Detail, ENGINE_HOST, Endpoint, Health, HostsLine, Mode, Mount, Port, State,
     Status,
 };
-pub use engine::{Engine, EngineKind, Ipam, Network};
+pub use deep::{Deep, Trial, Wave};
+pub use engine::{AddressPool, Engine, EngineKind, Ipam, Network, SwarmRole};
+pub use here::Here;
+pub use repetition::Repetition;
+pub use service::{Service, Task};
 pub use visit::{How, Viewpoint, Visit};
 
 use crate::request::Request;
@@ -42,6 +50,11 @@ impl<T> Fact<T> {
             Self::Known(value) => Some(value),
             Self::NotCollected | Self::Failed(_) => None,
         }
+    }
+
+    /// Nobody asked.
+    pub fn is_not_collected(&self) -> bool {
+        matches!(self, Self::NotCollected)
     }
 
     /// Why it is not known, in words that follow "could not be decided: ".
@@ -80,10 +93,22 @@ pub struct Evidence {
     pub networks: Fact<Vec<Network>>,
     /// Every container of the engine, running or not; only some with [`Container::detail`].
     pub containers: Vec<Container>,
+    /// The services of the swarm, where the engine manages one.
+    #[serde(default, skip_serializing_if = "Fact::is_not_collected")]
+    pub services: Fact<Vec<Service>>,
     /// What was seen from inside.
     pub visits: Vec<Visit>,
     /// Why there is no visit of a viewpoint that was wanted: the viewpoint and the reason.
     pub missed: Vec<(Viewpoint, String)>,
+    /// What was tried from the user's own machine, where that is surely not the engine's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub here: Option<Here>,
+    /// Targets that were tried again and again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repetitions: Vec<Repetition>,
+    /// What was seen with more rights, where somebody asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep: Option<Deep>,
 }
 
 impl Evidence {
@@ -98,6 +123,19 @@ impl Evidence {
             .known()?
             .iter()
             .find(|network| network.id == id)
+    }
+
+    /// A name like this that no known network has.
+    pub fn free_network_name(&self, base: &str) -> String {
+        let taken = |name: &str| {
+            self.networks
+                .known()
+                .is_some_and(|networks| networks.iter().any(|network| network.name == name))
+        };
+        std::iter::once(base.to_owned())
+            .chain((2..10_000).map(|n| format!("{base}-{n}")))
+            .find(|name| !taken(name))
+            .unwrap_or_else(|| base.to_owned())
     }
 
     /// What was seen from there.

@@ -19,6 +19,9 @@ use crate::rules::RULES;
 ///
 /// A sentence, when the evidence does not hold its own subject: nothing can be said then.
 pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
+    if let Some(said) = &evidence.request.said {
+        return Ok(crate::refusal::diagnose(evidence, said));
+    }
     if evidence.request.target.is_some() {
         return crate::pair::diagnose(evidence);
     }
@@ -68,6 +71,7 @@ pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
         subject: Subject::container(case.name()),
         engine: engine_words(evidence),
         path: Vec::new(),
+        repeated: None,
         checks: lines,
         findings,
         undecided,
@@ -224,6 +228,7 @@ pub(crate) fn sanitize(report: &mut Report) {
         subject,
         engine,
         path,
+        repeated,
         checks,
         findings,
         undecided,
@@ -234,6 +239,11 @@ pub(crate) fn sanitize(report: &mut Report) {
     for Step { place, saw, .. } in path {
         texts.extend(place.as_mut());
         texts.push(saw);
+    }
+    if let Some(repeated) = repeated {
+        let failures = repeated.failures.iter_mut().map(|one| &mut one.what);
+        let addresses = repeated.addresses.iter_mut().map(|one| &mut one.address);
+        texts.extend(failures.chain(addresses).chain(&mut repeated.ended_early));
     }
     for CheckLine {
         asked,

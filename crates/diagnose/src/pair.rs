@@ -5,12 +5,13 @@
 //! told by the line of the report that a rule belongs to.
 
 mod path;
+mod repeated;
 #[cfg(test)]
 mod tests;
 
-use crate::case::Case;
+use crate::case::{Case, Reached};
 use crate::clean::clean;
-use crate::evidence::{Container, ENGINE_HOST, Evidence, Fact, Viewpoint, Visit};
+use crate::evidence::{Container, ENGINE_HOST, Evidence, Fact, Trial, Viewpoint, Visit};
 use crate::judge::{engine_words, fold, sanitize, visit_notes};
 use crate::reference::Reference;
 use crate::report::{
@@ -74,6 +75,7 @@ fn judge_pair(focused: &Evidence, target: &Target) -> Result<Report, String> {
         subject: Subject::container(from.name()),
         engine: engine_words(focused),
         path: path.steps,
+        repeated: path.repeated,
         checks: Vec::new(),
         findings,
         undecided,
@@ -108,6 +110,12 @@ impl<'a> Focus<'a> {
         seen.request.target = Some(target.clone());
         seen.request.more.clear();
         seen.visits = visits_of(self.whole, target);
+        if let (Some(deep), Some(whole)) = (&mut seen.deep, &self.whole.deep) {
+            let bears = |trial: &&Trial| {
+                (trial.to.port(), trial.protocol) == (target.port, target.protocol)
+            };
+            deep.trials = whole.trials.iter().filter(bears).cloned().collect();
+        }
         let from = &self.whole.request.container;
         let container = seen.containers.iter_mut().find(|one| one.id == *from);
         if let Some(Fact::Known(detail)) = container.map(|one| &mut one.detail) {
@@ -199,8 +207,9 @@ enum End {
 }
 
 /// Rules about names by which a name leads to a wrong place, rather than nowhere.
-const LEADS_ELSEWHERE: [&str; 2] = [
+const LEADS_ELSEWHERE: [&str; 3] = [
     "hosts-file-overrides-dns",
+    "search-domain-amplification",
     "alias-shared-by-several-containers",
 ];
 
@@ -209,6 +218,38 @@ const ABOUT_TALK: [&str; 3] = [
     "connection-closed-at-once",
     "server-says-nothing",
     "plain-http-on-tls",
+];
+
+/// Rules about what becomes of large packets. They are asked of who connects, though the connection opened.
+const ABOUT_SIZE: [&str; 1] = ["path-mtu-black-hole"];
+
+/// Rules about links of the engine's host that are asked of it as the one that connects, too.
+const ABOUT_LINKS: [&str; 1] = ["macvlan-host-barrier"];
+
+/// Rules about many tries. They are asked of who tries, whatever the single try came to.
+const ABOUT_TRIES: [&str; 4] = [
+    "name-resolves-sometimes",
+    "packet-loss",
+    "accept-queue-overflows",
+    "connects-sometimes",
+];
+
+/// Rules about what became of packets. They are asked of who sends them, also of the engine's host.
+const ABOUT_PACKETS: [&str; 5] = [
+    "firewall-drops",
+    "firewall-rejects",
+    "docker-user-drops-replies",
+    "forward-rules-missing",
+    "host-firewall-blocks-containers",
+];
+
+/// Rules about a place of which one family works, or is refused. They are asked though the other one works.
+const ABOUT_FAMILIES: [&str; 2] = ["ipv6-name-ipv4-service", "listens-on-ipv6-only"];
+
+/// Rules about what is published at the engine's host. They are asked of who tries, also of the host itself.
+const ABOUT_HOST: [&str; 2] = [
+    "published-on-ipv4-only",
+    "published-port-needs-userland-proxy",
 ];
 
 type Found = Vec<(&'static Rule, Finding)>;
@@ -220,8 +261,26 @@ fn judge(case: &Case<'_>, end: End, path: &Path, found: &mut Found, open: &mut V
         let on_host = case.evidence.request.container == ENGINE_HOST
             && !(end == End::Far && matches!(rule.check, Check::State | Check::Listening));
         let about_talk = ABOUT_TALK.contains(&rule.code) && end == End::Far;
-        let bears = about_talk || bears(rule.check, end, path);
-        if on_host || !(bears && (runs || rule.check == Check::State)) {
+        let about_tries = ABOUT_TRIES.contains(&rule.code);
+        let about_packets = ABOUT_PACKETS.contains(&rule.code);
+        let about_families = ABOUT_FAMILIES.contains(&rule.code)
+            && end == End::Far
+            && (rule.code != "listens-on-ipv6-only" || works_by_ipv6_alone(case));
+        let about_host = ABOUT_HOST.contains(&rule.code) && end == End::From;
+        let about_links = ABOUT_LINKS.contains(&rule.code);
+        let bears = if about_tries || ABOUT_SIZE.contains(&rule.code) {
+            end == End::From
+        } else if about_families || about_host {
+            true
+        } else if about_packets {
+            // Of a datagram nobody knew whether it came through.
+            end == End::From && case.evidence.deep.is_some()
+        } else {
+            about_talk || bears(rule.check, end, path)
+        };
+        if (on_host && !about_tries && !about_packets && !about_host && !about_links)
+            || !(bears && (runs || rule.check == Check::State))
+        {
             continue;
         }
         match (rule.judge)(case) {
@@ -234,7 +293,12 @@ fn judge(case: &Case<'_>, end: End, path: &Path, found: &mut Found, open: &mut V
                 let bearing = faults
                     .into_iter()
                     // What works by luck works; whether it can be reached is all that was asked.
-                    .filter(|fault| about_talk || fault.severity == Severity::Error)
+                    .filter(|fault| {
+                        about_talk
+                            || about_families
+                            || about_host
+                            || fault.severity == Severity::Error
+                    })
                     .filter(|fault| end == End::From || is_about_the_port(case, &fault.subjects))
                     .map(|fault| (*rule, fault.into_finding(rule)));
                 for one in bearing {
@@ -249,6 +313,12 @@ fn judge(case: &Case<'_>, end: End, path: &Path, found: &mut Found, open: &mut V
             }
         }
     }
+}
+
+/// The asked name has addresses of both families, and only the IPv6 ones take a connection.
+fn works_by_ipv6_alone(far: &Case<'_>) -> bool {
+    far.asked
+        .is_some_and(|asked| asked.by_family() == (Some(Reached::Refused), Some(Reached::Through)))
 }
 
 /// Which lines of a report bear on a pair, at which end.

@@ -3,18 +3,30 @@
 //! Pure, like the rules: it opens nothing. It must not ask for a packet to the internet unless the
 //! request allows it, and must keep the number of questions bounded however large the engine is.
 
+pub mod deep;
+mod here;
 mod pair;
+mod repeat;
+mod servers;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use netcheck_probe::{Protocol, Question, RecordType};
+use netcheck_probe::{Connected, Protocol, Question, Then};
 
 use crate::case::{Case, Reach};
 use crate::evidence::{Container, Evidence, Mode, Viewpoint};
 
+pub use here::here;
+pub(crate) use here::place as place_from_here;
 pub(crate) use pair::GREETING_MS;
 pub use pair::{pair, pairs};
+pub use repeat::{EVERY_MS, around, batch};
+pub(crate) use servers::asks_search_domains_first;
+use servers::{hosts_servers, searched_first, upstream_questions};
+pub use servers::{is_private, upstreams};
+use ways::{fits, held, owners, ways};
 
 /// Questions by viewpoint, in a fixed order.
 pub type Plan = BTreeMap<Viewpoint, Vec<Question>>;
@@ -57,6 +69,18 @@ pub fn first(evidence: &Evidence) -> Plan {
         return plan;
     };
     if !case.subject.is_running() {
+        if case.refused_host_port().is_some() || case.missing_parent().is_some() {
+            plan.insert(Viewpoint::Host, vec![Question::Snapshot]);
+        }
+        // What it ended for want of, once that is there: does it serve now?
+        for late in case.started_later().iter().take(MOST) {
+            let questions = plan
+                .entry(Viewpoint::Container(late.server.id.clone()))
+                .or_default();
+            questions.push(Question::Snapshot);
+            questions.push(connect(late.address, late.port));
+            unique(questions);
+        }
         return plan;
     }
     plan.insert(
@@ -71,10 +95,7 @@ pub fn first(evidence: &Evidence) -> Plan {
         let mut names: Vec<&str> = endpoint.dns_names.iter().map(String::as_str).collect();
         names.sort_unstable();
         names.dedup();
-        let questions = names
-            .into_iter()
-            .take(MOST)
-            .map(|name| Question::Lookup { name: name.into() });
+        let questions = names.into_iter().take(MOST).map(lookup_here);
         let from = peer(evidence, case.subject, &network.id).map_or_else(
             || Viewpoint::Network(network.id.clone()),
             Viewpoint::Container,
@@ -97,9 +118,7 @@ fn from_subject(case: &Case<'_>) -> Vec<Question> {
             });
         }
         if network.has_dns() {
-            questions.push(Question::Lookup {
-                name: case.subject.name.clone(),
-            });
+            questions.push(lookup_here(&case.subject.name));
         }
     }
     let engine_provides_host_name = case
@@ -123,14 +142,13 @@ fn from_subject(case: &Case<'_>) -> Vec<Question> {
             }
             Ok(_) => {}
             Err(_) if is_answered_locally(case, &reference.host) => {
-                questions.push(Question::Lookup {
-                    name: reference.host.clone(),
-                });
+                questions.push(lookup_here(&reference.host));
             }
             // Asked in the second round, if the servers that get to see it are near.
             Err(_) => {}
         }
     }
+    questions.extend(of_the_health_check(case));
     if let Some(outbound) = &case.evidence.request.outbound {
         match outbound.address() {
             Some(address) => questions.push(connect(address, outbound.port)),
@@ -142,8 +160,28 @@ fn from_subject(case: &Case<'_>) -> Vec<Question> {
     questions
 }
 
+/// For a check that fails and goes to `localhost`: does each of its two addresses answer?
+fn of_the_health_check(case: &Case<'_>) -> Vec<Question> {
+    let fails = |health: &crate::evidence::Health| health.status == "unhealthy";
+    match case.health_asks_localhost() {
+        Some(port) if case.detail.state.health.as_ref().is_some_and(fails) => vec![
+            connect(Ipv6Addr::LOCALHOST.into(), port),
+            connect(Ipv4Addr::LOCALHOST.into(), port),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+/// A name that the embedded DNS knows itself. The final dot keeps search domains away, with which others
+/// would hear of it.
+fn lookup_here(name: &str) -> Question {
+    Question::Lookup {
+        name: format!("{}.", name.trim_end_matches('.')),
+    }
+}
+
 /// A name that the embedded DNS knows itself: nobody else hears of the question.
-fn is_answered_locally(case: &Case<'_>, name: &str) -> bool {
+pub(crate) fn is_answered_locally(case: &Case<'_>, name: &str) -> bool {
     let name = name.trim_end_matches('.');
     case.networks().iter().any(|(network, _)| {
         network.has_dns()
@@ -161,7 +199,7 @@ fn is_answered_locally(case: &Case<'_>, name: &str) -> bool {
 }
 
 /// A name with a dot that no container carries belongs to the outside, and is no question of ours.
-fn belongs_outside(case: &Case<'_>, name: &str) -> bool {
+pub(crate) fn belongs_outside(case: &Case<'_>, name: &str) -> bool {
     let name = name.trim_end_matches('.');
     name.contains('.')
         && !name.eq_ignore_ascii_case(HOST_NAME)
@@ -289,6 +327,7 @@ fn more_from_subject(case: &Case<'_>) -> Vec<Question> {
     }
     questions.extend(upstream_questions(case));
     questions.extend(names_nobody_here_knows(case));
+    questions.extend(searched_first(case));
     if let Some(address) = host_address(case) {
         questions.push(Question::Ping {
             to: address,
@@ -303,6 +342,14 @@ fn more_from_subject(case: &Case<'_>) -> Vec<Question> {
         let addresses = lookup.addresses.iter().take(4);
         questions.extend(addresses.map(|address| connect(*address, outbound.port)));
     }
+    if let Some(outbound) = &case.evidence.request.outbound {
+        let literal = outbound.address().map(|address| vec![address]);
+        let addresses = literal.or_else(|| case.resolution(&outbound.host).ok());
+        let addresses = addresses.unwrap_or_default().into_iter().take(4);
+        questions.extend(addresses.filter_map(|to| fits(case, (to, outbound.port).into())));
+    }
+    let tried = case.tried().into_iter();
+    questions.extend(tried.filter_map(|one| held(case, one.to)));
     questions
 }
 
@@ -332,114 +379,6 @@ fn names_nobody_here_knows(case: &Case<'_>) -> Vec<Question> {
         })
         .map(|name| Question::Lookup { name: name.into() })
         .collect()
-}
-
-/// One query to each resolver of the container that is not a public one, and through the embedded
-/// DNS only if the servers behind it are known not to be public.
-fn upstream_questions(case: &Case<'_>) -> Vec<Question> {
-    let Ok(snapshot) = case.snapshot() else {
-        return Vec::new();
-    };
-    let Ok(resolv_conf) = &snapshot.resolv_conf else {
-        return Vec::new();
-    };
-    let query = |server: IpAddr| Question::Query {
-        name: UPSTREAM_TEST.into(),
-        record: RecordType::A,
-        server: SocketAddr::new(server, 53),
-    };
-    let mut questions = Vec::new();
-    for server in resolv_conf.nameservers.iter().take(3) {
-        if server.is_loopback() {
-            let upstreams = upstreams(case);
-            let all_private = !upstreams.is_empty() && upstreams.iter().all(|up| is_private(*up));
-            if all_private || case.evidence.request.outbound.is_some() {
-                questions.push(query(*server));
-            }
-        } else if is_private(*server) || case.evidence.request.outbound.is_some() {
-            questions.push(query(*server));
-        }
-    }
-    // The servers behind the embedded DNS, asked from here too: that tells a dead server from a
-    // dead embedded DNS. Those that only the host can reach are not asked.
-    if case.networks().iter().any(|(network, _)| network.has_dns()) {
-        let chosen = case
-            .detail
-            .dns
-            .iter()
-            .filter_map(|server| server.parse().ok());
-        questions.extend(
-            chosen
-                .filter(|server| is_private(*server) || case.evidence.request.outbound.is_some())
-                .take(3)
-                .map(query),
-        );
-    }
-    questions
-}
-
-/// The servers the container's names finally go to: chosen with `--dns`, written by the engine into
-/// the comment of resolv.conf, or else those of the host.
-pub fn upstreams(case: &Case<'_>) -> Vec<IpAddr> {
-    let parse = |list: &[String]| -> Vec<IpAddr> {
-        list.iter()
-            .filter_map(|server| {
-                let bare = server.trim_start_matches("host(").trim_end_matches(')');
-                bare.parse().ok()
-            })
-            .collect()
-    };
-    let chosen = parse(&case.detail.dns);
-    if !chosen.is_empty() {
-        return chosen;
-    }
-    let own = case
-        .snapshot()
-        .ok()
-        .and_then(|snapshot| snapshot.resolv_conf.as_ref().ok());
-    if let Some(own) = own {
-        let written = parse(&own.upstreams);
-        if !written.is_empty() {
-            return written;
-        }
-        let direct: Vec<_> = own
-            .nameservers
-            .iter()
-            .copied()
-            .filter(|server| *server != crate::case::EMBEDDED_DNS)
-            .collect();
-        if !direct.is_empty() {
-            return direct;
-        }
-    }
-    case.host_visit()
-        .ok()
-        .and_then(|visit| visit.snapshot().known().copied())
-        .and_then(|snapshot| snapshot.resolv_conf.as_ref().ok())
-        .map(|conf| conf.nameservers.clone())
-        .unwrap_or_default()
-}
-
-/// Not on the internet: loopback, link-local, private (RFC 1918, RFC 4193, RFC 6598) and
-/// documentation ranges (RFC 5737, RFC 3849).
-pub fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_documentation()
-                || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(v6) => {
-            let first = v6.segments()[0];
-            v6.is_loopback()
-                || first & 0xfe00 == 0xfc00
-                || first & 0xffc0 == 0xfe80
-                || (first == 0x2001 && v6.segments()[1] == 0x0db8)
-        }
-    }
 }
 
 /// What `host.docker.internal` means in the container: its /etc/hosts, else DNS.
@@ -497,17 +436,42 @@ fn candidate_connects(case: &Case<'_>) -> Vec<Question> {
 }
 
 fn more_from_host(case: &Case<'_>) -> Vec<Question> {
+    let mut questions = hosts_servers(case);
+    questions.extend(published_by_lan(case));
+    questions
+}
+
+fn published_by_lan(case: &Case<'_>) -> Vec<Question> {
     let Ok(visit) = case.host_visit() else {
         return Vec::new();
     };
+    let mut questions = owners(case);
+    questions.extend(ways(case));
+    // Where a connection opened and nothing was said: whether anybody took it.
+    for binding in case.subject.published.iter().take(MOST) {
+        let (Some(address), Some(port)) = (binding.host_address, binding.host_port) else {
+            continue;
+        };
+        let to = SocketAddr::new(nearest(address), port);
+        if let Some(Connected::Open {
+            then: Then::Silent, ..
+        }) = visit.connect(to).known()
+        {
+            questions.push(Question::Accepts {
+                to,
+                patience_ms: ACCEPT_PATIENCE_MS,
+            });
+        }
+    }
     let Some(address) = visit
         .snapshot()
         .known()
         .and_then(|snapshot| lan_address(snapshot))
     else {
-        return Vec::new();
+        return questions;
     };
-    case.subject
+    let by_lan = case
+        .subject
         .published
         .iter()
         .filter(|binding| {
@@ -522,8 +486,9 @@ fn more_from_host(case: &Case<'_>) -> Vec<Question> {
                 binding.host_port?,
                 binding.container.protocol,
             ))
-        })
-        .collect()
+        });
+    questions.extend(by_lan);
+    questions
 }
 
 /// The host's address on the link of its default route: the way other machines use, which does not
@@ -553,90 +518,4 @@ fn unique(questions: &mut Vec<Question>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rules::testing::{container, ip, snapshot, world};
-    use netcheck_probe::ResolvConf;
-
-    fn lookups(plan: &Plan, evidence: &Evidence) -> Vec<String> {
-        let subject = Viewpoint::Container(evidence.request.container.clone());
-        plan.get(&subject)
-            .into_iter()
-            .flatten()
-            .filter_map(|question| match question {
-                Question::Lookup { name } | Question::Query { name, .. } => Some(name.clone()),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// An application whose names go to this server.
-    fn app(server: &str) -> Evidence {
-        let env = [
-            "A_HOST=db",
-            "B_HOST=nobody",
-            "C_URL=https://api.example.com/",
-            "D_URL=http://host.docker.internal/",
-        ];
-        let seen = netcheck_probe::Snapshot {
-            resolv_conf: Ok(ResolvConf {
-                nameservers: vec![ip("127.0.0.11")],
-                upstreams: vec![format!("host({server})")],
-                ..ResolvConf::default()
-            }),
-            ..snapshot()
-        };
-        world(container("app").env(&env))
-            .and(container("db").on("my_network", "172.18.0.2"))
-            .sees(seen)
-    }
-
-    #[test]
-    fn the_first_round_asks_only_for_names_the_engine_knows_itself() {
-        let evidence = app("8.8.8.8");
-        assert_eq!(lookups(&first(&evidence), &evidence), ["app", "db"]);
-    }
-
-    #[test]
-    fn nothing_is_asked_of_a_server_on_the_internet() {
-        let evidence = app("8.8.8.8");
-        assert_eq!(lookups(&second(&evidence), &evidence), [""; 0]);
-    }
-
-    #[test]
-    fn a_near_server_is_asked_for_what_it_could_know_and_for_nothing_outside() {
-        let evidence = app("192.168.1.1");
-        assert_eq!(
-            lookups(&second(&evidence), &evidence),
-            ["netcheck.invalid", "nobody", "host.docker.internal"]
-        );
-    }
-
-    #[test]
-    fn with_outbound_every_server_may_be_asked() {
-        let mut evidence = app("8.8.8.8");
-        evidence.request.outbound = Some(crate::request::Outbound {
-            host: "example.com".into(),
-            port: 443,
-        });
-        let asked = lookups(&first(&evidence), &evidence);
-        assert_eq!(asked, ["app", "db", "example.com"]);
-        assert!(lookups(&second(&evidence), &evidence).contains(&"netcheck.invalid".into()));
-    }
-
-    #[test]
-    fn the_number_of_questions_is_bounded() {
-        let env: Vec<String> = (0..500)
-            .map(|n| format!("V{n}_HOST=peer{n}:{}", n + 1))
-            .collect();
-        let env: Vec<&str> = env.iter().map(String::as_str).collect();
-        let mut evidence = world(container("app").env(&env)).sees(snapshot());
-        for n in 0..500 {
-            evidence = evidence.and(container(&format!("peer{n}")));
-        }
-        for plan in [first(&evidence), second(&evidence)] {
-            let all: usize = plan.values().map(Vec::len).sum();
-            assert!(all <= 8 * MOST, "{all} questions");
-        }
-    }
-}
+mod tests;

@@ -83,6 +83,8 @@ pub struct Recreate<'a> {
     env_plain: Vec<(String, String)>,
     /// Variables whose value is known to the letter and holds nothing secret: addresses of peers.
     env_known: Vec<(String, String)>,
+    /// Variables that are set anew, or for the first time.
+    env_new: Vec<(String, String)>,
 }
 
 impl<'a> Recreate<'a> {
@@ -114,9 +116,10 @@ impl<'a> Recreate<'a> {
                 .filter(|reference| reference.complete)
                 .filter_map(|reference| match &reference.place {
                     Place::Env(name) => Some((name.clone(), reference.shown.clone())),
-                    Place::Argument(_) | Place::Asked => None,
+                    Place::Argument(_) | Place::Label(_) | Place::Asked => None,
                 })
                 .collect(),
+            env_new: Vec::new(),
         }
     }
 
@@ -163,11 +166,34 @@ impl<'a> Recreate<'a> {
         self
     }
 
+    /// Without the `--dns-option`s that begin like this.
+    #[must_use]
+    pub fn drop_dns_option(mut self, beginning: &str) -> Self {
+        self.dns_options
+            .retain(|option| !option.starts_with(beginning));
+        self
+    }
+
+    /// With this `--dns-option`.
+    #[must_use]
+    pub fn add_dns_option(mut self, option: &str) -> Self {
+        self.dns_options.push(option.into());
+        self
+    }
+
     /// Without this `--sysctl`.
     #[must_use]
     pub fn drop_sysctl(mut self, name: &str) -> Self {
         self.sysctls.retain(|(other, _)| other != name);
         self
+    }
+
+    /// With this `--sysctl`.
+    #[must_use]
+    pub fn set_sysctl(self, name: &str, value: &str) -> Self {
+        let mut with = self.drop_sysctl(name);
+        with.sysctls.push((name.into(), value.into()));
+        with
     }
 
     /// On this network only, or in addition when it is on networks already.
@@ -202,6 +228,26 @@ impl<'a> Recreate<'a> {
         self
     }
 
+    /// With this health check, in place of its own or its image's; what holds a secret must not be given.
+    #[must_use]
+    pub fn health_command(mut self, command: &str) -> Self {
+        const FLAG: &str = "--health-cmd";
+        let flags = &mut self.run.flags;
+        match flags.iter().position(|word| word == FLAG) {
+            Some(at) if at + 1 < flags.len() => command.clone_into(&mut flags[at + 1]),
+            _ => flags.extend([FLAG.to_owned(), command.to_owned()]),
+        }
+        self
+    }
+
+    /// With this value of an environment variable, which must not be secret.
+    #[must_use]
+    pub fn set_env(mut self, name: &str, value: &str) -> Self {
+        self.run.env_names.retain(|known| known != name);
+        self.env_new.push((name.into(), value.into()));
+        self
+    }
+
     /// With `from` replaced by `to` in every word of the command line.
     #[must_use]
     pub fn edit_command(mut self, from: &str, to: &str) -> Self {
@@ -211,6 +257,24 @@ impl<'a> Recreate<'a> {
         if let Some(entrypoint) = &mut self.run.entrypoint {
             for word in entrypoint {
                 *word = crate::reference::replace_host(word, from, to);
+            }
+        }
+        self
+    }
+
+    /// With another host in the value of a label.
+    #[must_use]
+    pub fn edit_label(mut self, name: &str, from: &str, to: &str) -> Self {
+        let mut words = self.run.flags.iter_mut();
+        while let Some(word) = words.next() {
+            if word != "--label" {
+                continue;
+            }
+            let Some(label) = words.next() else { break };
+            if let Some((found, value)) = label.split_once('=')
+                && found == name
+            {
+                *label = format!("{name}={}", crate::reference::replace_host(value, from, to));
             }
         }
         self
@@ -391,6 +455,10 @@ impl<'a> Recreate<'a> {
                     flag("-e", &format!("{name}={value}"));
                 }
             }
+        }
+        for (name, value) in &self.env_new {
+            // It outweighs the file.
+            words.extend(["-e".to_owned(), format!("{name}={value}")]);
         }
         if self.run.auto_remove {
             words.push("--rm".into());

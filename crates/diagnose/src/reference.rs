@@ -99,6 +99,20 @@ pub fn replace_host(value: &str, from: &str, to: &str) -> String {
     format!("{scheme}{}", rest.replacen(from, to, 1))
 }
 
+/// The names of the variables that send HTTP requests to a proxy. An empty one sends nothing.
+pub fn proxies(env: &[String]) -> Vec<String> {
+    let is_proxy = |name: &str| {
+        ["http_proxy", "https_proxy", "all_proxy"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+    };
+    env.iter()
+        .filter_map(|line| line.split_once('='))
+        .filter(|(name, value)| is_proxy(name) && !value.is_empty())
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
 /// Where a reference is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "in", content = "at")]
@@ -107,6 +121,8 @@ pub enum Place {
     Env(String),
     /// The word at this index of the command line (entrypoint first).
     Argument(usize),
+    /// The label of this name: others read it, such as proxies and dashboards.
+    Label(String),
     /// Nowhere: the user asks whether this place can be reached.
     Asked,
 }
@@ -126,6 +142,7 @@ impl std::fmt::Display for Place {
         match self {
             Self::Env(name) => f.write_str(name),
             Self::Argument(index) => write!(f, "word {} of the command line", index + 1),
+            Self::Label(name) => write!(f, "the label {name}"),
             Self::Asked => f.write_str("the question"),
         }
     }
@@ -134,8 +151,12 @@ impl std::fmt::Display for Place {
 /// The most references taken from one container: more are no configuration but a list.
 const MAX_REFERENCES: usize = 200;
 
-/// The references of a whole configuration: `NAME=value` lines and the words of the command line.
-pub fn find(env: &[String], arguments: &[String]) -> Vec<Reference> {
+/// The references of a whole configuration: `NAME=value` lines, the words of the command line, and labels.
+pub fn find<'a>(
+    env: &[String],
+    arguments: &[String],
+    labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Vec<Reference> {
     let pairs: Vec<(&str, &str)> = env.iter().filter_map(|line| line.split_once('=')).collect();
     let from_env = pairs
         .iter()
@@ -144,7 +165,30 @@ pub fn find(env: &[String], arguments: &[String]) -> Vec<Reference> {
         .iter()
         .enumerate()
         .flat_map(|(index, word)| in_argument(index, word));
-    from_env.chain(from_words).take(MAX_REFERENCES).collect()
+    let from_labels = labels
+        .into_iter()
+        .flat_map(|(name, value)| in_label(name, value));
+    from_env
+        .chain(from_words)
+        .chain(from_labels)
+        .take(MAX_REFERENCES)
+        .collect()
+}
+
+/// Who reads a label is not known, and so not what `localhost` or a name means there. A private address means
+/// the same to all: a container, which has it until it is made anew.
+fn in_label(name: &str, value: &str) -> Vec<Reference> {
+    if value.len() > 4096 || !value.contains("://") || redact::is_secret_name(name) {
+        return Vec::new();
+    }
+    let is_private = |found: &Reference| {
+        let address = found.host.parse::<std::net::IpAddr>();
+        address.is_ok_and(|address| !address.is_loopback() && crate::plan::is_private(address))
+    };
+    in_url(Place::Label(name.to_owned()), "", value.trim())
+        .into_iter()
+        .filter(is_private)
+        .collect()
 }
 
 fn in_variable(name: &str, value: &str, all: &[(&str, &str)]) -> Vec<Reference> {
@@ -519,126 +563,4 @@ fn ports_of_name(name: &str) -> Vec<u16> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(env: &[&str], arguments: &[&str]) -> Vec<String> {
-        let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-        find(&owned(env), &owned(arguments))
-            .iter()
-            .map(|r| {
-                format!(
-                    "{}: {} {:?} {:?} [{}]",
-                    r.place, r.host, r.port, r.likely_ports, r.shown
-                )
-            })
-            .collect()
-    }
-
-    #[track_caller]
-    fn check(env: &[&str], expected: &[&str]) {
-        assert_eq!(lines(env, &[]), expected);
-    }
-
-    #[test]
-    fn reads_urls_without_their_secrets() {
-        check(
-            &["DB=mysql://u:p@172.17.0.2:3306/some?x=1"],
-            &["DB: 172.17.0.2 Some(3306) [3306] [mysql://***@172.17.0.2:3306/some?***]"],
-        );
-        check(
-            &["X=jdbc:postgresql://db/app"],
-            &["X: db None [5432] [jdbc:postgresql://db/app]"],
-        );
-        check(
-            &["M=mongodb://a:1,b:2/x"],
-            &[
-                "M: a Some(1) [27017] [mongodb://a:1,b:2/x]",
-                "M: b Some(2) [27017] [mongodb://a:1,b:2/x]",
-            ],
-        );
-        check(
-            &["X=http://[::1]:80/"],
-            &["X: ::1 Some(80) [80] [http://[::1]:80/]"],
-        );
-    }
-
-    #[test]
-    fn a_database_url_is_no_base_url() {
-        check(
-            &[
-                "DATABASE_URL=postgres://u:secret@localhost:5432/app",
-                "BASE_URL=http://localhost:80",
-            ],
-            &["DATABASE_URL: localhost Some(5432) [5432] [postgres://***@localhost:5432/app]"],
-        );
-    }
-
-    #[test]
-    fn pairs_host_and_port_variables() {
-        check(
-            &["DB_HOST=localhost", "DB_PORT=5432"],
-            &["DB_HOST: localhost Some(5432) [5432, 3306, 1433, 27017, 1521] [localhost]"],
-        );
-        check(
-            &["REDIS_HOST=cache"],
-            &["REDIS_HOST: cache None [6379] [cache]"],
-        );
-        check(
-            &["KAFKA_BROKERS=k1:9092,k2:9093"],
-            &[
-                "KAFKA_BROKERS: k1 Some(9092) [9092] [k1:9092,k2:9093]",
-                "KAFKA_BROKERS: k2 Some(9093) [9092] [k1:9092,k2:9093]",
-            ],
-        );
-    }
-
-    #[test]
-    fn leaves_alone_what_is_no_peer() {
-        check(
-            &[
-                "HOST=0.0.0.0",
-                "BIND_ADDR=127.0.0.1",
-                "PUBLIC_URL=http://localhost:80",
-                "PATH=/bin:/usr/bin",
-                "PORT=80",
-                "DB_HOST=",
-                "X=file:///etc/x",
-                "NO_PROXY=localhost",
-                "CORS_ORIGIN=http://localhost:3000",
-                "DB_HOST=0.0.0.0",
-                "DB_PASSWORD_HOST=abc",
-                "A_HOST=12",
-                "A_URL=http://a:99999/",
-                "A_HOST=a b",
-                "HOSTNAME=x",
-                "KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:9092",
-                "ASPNETCORE_URLS=http://localhost:5000",
-            ],
-            &[],
-        );
-    }
-
-    #[test]
-    fn reads_dsns() {
-        check(
-            &["D=host=db port=5433 password=x"],
-            &["D: db Some(5433) [5432] [host=db ***]"],
-        );
-        check(
-            &["D=u:p@tcp(db:3306)/x"],
-            &["D: db Some(3306) [3306] [***@tcp(db:3306)]"],
-        );
-    }
-
-    #[test]
-    fn reads_the_command_line() {
-        assert_eq!(
-            lines(
-                &[],
-                &["serve", "--db=postgres://u:p@localhost/x", "http://a/b c"]
-            ),
-            ["word 2 of the command line: localhost None [5432] [--db=postgres://***@localhost/x]"]
-        );
-    }
-}
+mod tests;

@@ -28,6 +28,9 @@ pub struct Report {
     /// For a pair the way from the one end to the other, step by step; empty for one container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<Step>,
+    /// For a pair that was tried again and again: how often it worked, and how long it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<Repeated>,
     /// What was asked, from where, and what was seen; in a fixed order.
     pub checks: Vec<CheckLine>,
     /// Root causes, the gravest first; what follows from one is folded into it.
@@ -169,6 +172,8 @@ pub enum StepKind {
     Connect,
     /// Somebody listens there and takes connections.
     Listener,
+    /// Tried again and again.
+    Repeated,
 }
 
 impl StepKind {
@@ -181,8 +186,69 @@ impl StepKind {
             Self::Name => "name",
             Self::Connect => "connect",
             Self::Listener => "listener",
+            Self::Repeated => "repeated",
         }
     }
+}
+
+/// How many tries of a target went through, and how long they took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Repeated {
+    /// Tries that were to be made.
+    pub wanted: u32,
+    /// Tries that were made.
+    pub attempts: usize,
+    /// Those for which the name came to an address.
+    pub resolved: usize,
+    /// Those that connected and were not ended at once, or that a datagram answered.
+    pub connected: usize,
+    /// How long the lookups took that gave an address.
+    pub resolve: Option<Latency>,
+    /// How long the connections took that opened.
+    pub connect: Option<Latency>,
+    /// What the others came to, the most frequent first.
+    pub failures: Vec<Times>,
+    /// By the address that was tried.
+    pub addresses: Vec<PerAddress>,
+    /// Why there were fewer than wanted.
+    pub ended_early: Option<String>,
+}
+
+/// Something that happened a number of times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Times {
+    /// In a few words.
+    pub what: String,
+    /// How often.
+    pub times: usize,
+}
+
+/// The tries at one address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PerAddress {
+    /// With its port.
+    pub address: String,
+    /// All of them.
+    pub tried: usize,
+    /// Those that connected, see [`Repeated::connected`].
+    pub connected: usize,
+}
+
+/// Percentiles of a duration, in microseconds; each is a value that was seen (nearest rank).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Latency {
+    /// Half took no longer.
+    pub median_us: u32,
+    /// 95 of a hundred took no longer.
+    pub p95_us: u32,
+    /// 99 of a hundred took no longer.
+    pub p99_us: u32,
+    /// None took longer.
+    pub max_us: u32,
 }
 
 /// One line of the report.
@@ -285,7 +351,7 @@ impl Fix {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Undecided {
-    /// The rule that could not decide, or the check whose line shows it.
+    /// The rule that could not decide, or the check whose line shows it; `explain` for words that are not known.
     pub code: String,
     /// What it would have needed, and why that is missing.
     pub needs: String,

@@ -26,6 +26,10 @@ pub struct Request {
     /// What was left out of the targets, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The words with which a command was refused, redacted: they are what is to be explained then,
+    /// and there is no container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
 impl Request {

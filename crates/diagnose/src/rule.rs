@@ -160,6 +160,13 @@ impl Fault {
         self
     }
 
+    /// With these ways out.
+    #[must_use]
+    pub fn fixes(mut self, fixes: impl IntoIterator<Item = Fix>) -> Self {
+        self.fixes.extend(fixes);
+        self
+    }
+
     pub(crate) fn into_finding(self, rule: &Rule) -> Finding {
         Finding {
             code: rule.code.into(),

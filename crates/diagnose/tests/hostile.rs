@@ -157,7 +157,7 @@ fn changed_evidence_is_refused_or_judged_and_never_breaks_anything() {
     );
     let config = ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(3000)
+        ..ProptestConfig::with_cases(ProptestConfig::default().cases.max(3000))
     };
     let judged = std::cell::Cell::new(0_u32);
     TestRunner::new(config)

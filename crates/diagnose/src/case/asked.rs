@@ -2,11 +2,11 @@
 //!
 //! It reads what was seen and judges nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use netcheck_probe::{Connected, Delivered, Protocol, Then};
+use netcheck_probe::{Connected, Delivered, Errno, Protocol, Then};
 
-use super::Case;
+use super::{Case, Listener};
 use crate::evidence::{Container, Evidence, Port, Viewpoint};
 use crate::request::Target;
 
@@ -46,7 +46,172 @@ impl<'a> Case<'a> {
     }
 }
 
+/// What came of all tries at the addresses of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// One came through.
+    Through,
+    /// Each was refused, by a machine that it came to.
+    Refused,
+    /// Anything else, also what is not known.
+    Else,
+}
+
+impl Case<'_> {
+    /// The listener on the asked number for the protocol that was not asked for, where none has it for
+    /// the one that was; one that whoever asks can reach.
+    pub fn asked_by_the_other_protocol<'l>(
+        &self,
+        listeners: &'l [Listener],
+    ) -> Option<&'l Listener> {
+        let asked = self.asked?;
+        let is_itself = asked.from.id == self.subject.id;
+        let mut on_number = listeners
+            .iter()
+            .filter(|listener| listener.port.number == asked.port.number);
+        if on_number
+            .clone()
+            .any(|listener| listener.port == asked.port)
+        {
+            return None;
+        }
+        on_number.find(|listener| is_itself || listener.is_reachable())
+    }
+
+    /// The addresses that a program of the subject would connect to for a place; none if that is not
+    /// known.
+    pub fn addresses_of(&self, target: &Target) -> Vec<IpAddr> {
+        match target.host.parse::<IpAddr>() {
+            Ok(address) => vec![crate::plan::nearest(address)],
+            Err(_) => self.resolution(&target.host).unwrap_or_default(),
+        }
+    }
+
+    /// What came of the tries at a place, IPv4 and IPv6; none for a family of which it has no address.
+    pub fn by_family(&self, target: &Target) -> (Option<Reached>, Option<Reached>) {
+        let addresses = self.addresses_of(target);
+        let of = |is_ipv4: bool| {
+            let came: Vec<Reached> = addresses
+                .iter()
+                .filter(|address| address.is_ipv4() == is_ipv4)
+                .map(|address| {
+                    self.reached(SocketAddr::new(*address, target.port), target.protocol)
+                })
+                .collect();
+            if came.is_empty() {
+                None
+            } else if came.contains(&Reached::Through) {
+                Some(Reached::Through)
+            } else if came.iter().all(|one| *one == Reached::Refused) {
+                Some(Reached::Refused)
+            } else {
+                Some(Reached::Else)
+            }
+        };
+        (of(true), of(false))
+    }
+
+    /// What came of the subject's try at an address.
+    pub fn reached(&self, to: SocketAddr, protocol: Protocol) -> Reached {
+        self.reached_from(&Viewpoint::of(&self.subject.id), to, protocol)
+    }
+
+    /// The same from somewhere else.
+    pub fn reached_from(&self, from: &Viewpoint, to: SocketAddr, protocol: Protocol) -> Reached {
+        let Some(visit) = self.evidence.visit(from) else {
+            return Reached::Else;
+        };
+        match protocol {
+            Protocol::Tcp => match visit.connect(to).known() {
+                // docker-proxy closes at once where it cannot get through.
+                Some(Connected::Open {
+                    then: Then::Silent | Then::Spoke(_),
+                    ..
+                }) => Reached::Through,
+                Some(Connected::Failed {
+                    errno: Errno::Refused,
+                    ..
+                }) => Reached::Refused,
+                _ => Reached::Else,
+            },
+            Protocol::Udp => match visit.datagram(to).known() {
+                Some(Delivered::Reply { .. }) => Reached::Through,
+                Some(Delivered::Failed {
+                    errno: Errno::Refused,
+                }) => Reached::Refused,
+                _ => Reached::Else,
+            },
+        }
+    }
+}
+
+impl<'a> Case<'a> {
+    /// The addresses of the host, with the port that somebody publishes there, from which the subject got
+    /// no answer at all, and the one running container that publishes it for that address. Empty unless
+    /// each address of the asked place is such a one, and where the subject shares a network with that
+    /// container.
+    pub fn refused_published(&self) -> Vec<(SocketAddr, &'a Container)> {
+        let Some(target) = &self.evidence.request.target else {
+            return Vec::new();
+        };
+        if target.container.is_some()
+            || target.protocol != Protocol::Tcp
+            || !target.has_port()
+            || !self.uses_networks()
+        {
+            return Vec::new();
+        }
+        let addresses = self.addresses_of(target);
+        let found: Vec<_> = addresses
+            .iter()
+            .filter_map(|address| {
+                let to = SocketAddr::new(*address, target.port);
+                let silent = self.visit().ok()?.connect(to);
+                let silent = matches!(
+                    silent.known(),
+                    Some(Connected::Failed {
+                        errno: Errno::TimedOut,
+                        ..
+                    })
+                );
+                let publisher = self.publisher_at(to)?;
+                (silent && self.is_host_address(*address)).then_some((to, publisher))
+            })
+            .filter(|(_, publisher)| self.shared_networks(publisher).is_empty())
+            .collect();
+        if found.len() == addresses.len() {
+            found
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The one running container that publishes a TCP port at this address of the host.
+    fn publisher_at(&self, to: SocketAddr) -> Option<&'a Container> {
+        let mut all = self.evidence.containers.iter().filter(|container| {
+            container.is_running()
+                && container.published.iter().any(|binding| {
+                    let at = binding.host_address;
+                    binding.host_port == Some(to.port())
+                        && binding.container.protocol == Protocol::Tcp
+                        && at.is_some_and(|at| at == to.ip() || at.is_unspecified())
+                })
+        });
+        all.next().filter(|_| all.next().is_none())
+    }
+}
+
 impl Asked<'_> {
+    /// What came of the tries at the asked place, IPv4 and IPv6.
+    pub fn by_family(&self) -> (Option<Reached>, Option<Reached>) {
+        Case::new(self.evidence).map_or((None, None), |from| from.by_family(self.target))
+    }
+
+    /// The addresses of the asked place.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        Case::new(self.evidence).map_or_else(Vec::new, |from| from.addresses_of(self.target))
+    }
+
     /// What came of each try from the one who asks to this port, as proofs.
     pub fn connections(&self) -> Vec<String> {
         let from = Viewpoint::of(&self.from.id);

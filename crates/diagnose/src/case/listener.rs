@@ -35,6 +35,8 @@ pub struct Listener {
     pub reach: Reach,
     /// Connections that wait to be accepted.
     pub waiting: u32,
+    /// So many wait that there is room for no other.
+    pub is_full: bool,
     /// Who holds it.
     pub owner: Option<Process>,
 }
@@ -61,6 +63,8 @@ impl Listener {
             local: socket.local,
             reach,
             waiting: socket.waiting,
+            // The kernel's own test (sk_acceptq_is_full). Without sock_diag the backlog is not known.
+            is_full: socket.backlog > 0 && socket.waiting > socket.backlog,
             owner: socket.owner.clone(),
         }
     }

@@ -31,7 +31,7 @@ impl Referenced<'_> {
     pub fn aside(&self) -> String {
         match self.reference.place {
             Place::Asked => String::new(),
-            Place::Env(_) | Place::Argument(_) => format!(" ({})", self.places),
+            Place::Env(_) | Place::Argument(_) | Place::Label(_) => format!(" ({})", self.places),
         }
     }
 }
@@ -77,7 +77,7 @@ impl<'a> Case<'a> {
     pub fn is_chosen(&self, reference: &Reference) -> bool {
         match &reference.place {
             Place::Env(name) => self.detail.run.env_names.contains(name),
-            Place::Argument(_) | Place::Asked => true,
+            Place::Argument(_) | Place::Label(_) | Place::Asked => true,
         }
     }
 
@@ -209,16 +209,7 @@ impl<'a> Case<'a> {
 
     /// A name for a new network that no network has: `base`, `base-2`, ….
     pub fn free_network_name(&self, base: &str) -> String {
-        let taken = |name: &str| {
-            self.evidence
-                .networks
-                .known()
-                .is_some_and(|networks| networks.iter().any(|network| network.name == name))
-        };
-        std::iter::once(base.to_owned())
-            .chain((2..10_000).map(|n| format!("{base}-{n}")))
-            .find(|name| !taken(name))
-            .unwrap_or_else(|| base.to_owned())
+        self.evidence.free_network_name(base)
     }
 
     /// The subject is joined to networks: by its mode, or because somebody took it off `none` and
@@ -279,6 +270,13 @@ impl<'a> Case<'a> {
             }
             // Nothing of the container has to change: the caller says what to use instead.
             Place::Asked => (recreate, format!("use `{shown}`")),
+            Place::Label(name) => (
+                recreate.edit_label(name, &reference.written, to),
+                format!(
+                    "write `{to}` instead of `{}` in its label `{name}`",
+                    reference.written
+                ),
+            ),
             Place::Argument(_) => (
                 recreate.edit_command(&reference.written, to),
                 format!(

@@ -1,14 +1,15 @@
 //! Published ports against what listens, and who points where: the facts behind several rules.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use netcheck_probe::{Connected, Delivered, Protocol, Then};
 
 use super::{Case, Listener, Reach};
-use crate::evidence::{Binding, Container, Mode, Port};
+use crate::evidence::{Binding, Container, Mode, Port, Status};
 use crate::plan::nearest;
 use crate::reference::Reference;
+use crate::start_error::StartError;
 
 /// How a published container port stands to the sockets of its container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl<'a> Case<'a> {
         bindings
             .filter_map(|binding| {
                 let address = nearest(binding.host_address?);
-                let to = std::net::SocketAddr::new(address, binding.host_port?);
+                let to = SocketAddr::new(address, binding.host_port?);
                 let saw = match port.protocol {
                     Protocol::Tcp => match visit.connect(to).known()? {
                         Connected::Open {
@@ -351,6 +352,17 @@ impl<'a> Case<'a> {
     /// The namespace of the engine's host, if it was visited.
     pub fn host_snapshot(&self) -> Option<&'a netcheck_probe::Snapshot> {
         self.host_visit().ok()?.snapshot().known().copied()
+    }
+
+    /// The port of the host for whose sake the engine did not start the subject.
+    pub fn refused_host_port(&self) -> Option<SocketAddr> {
+        if !matches!(self.subject.status, Status::Created | Status::Exited) {
+            return None;
+        }
+        match StartError::read(&self.detail.state.error)? {
+            StartError::PortAllocated(at) | StartError::PortInUse(at) => Some(at),
+            _ => None,
+        }
     }
 
     /// Where TCP listens on the engine's host on this port; none if that is not known.

@@ -89,6 +89,13 @@ impl Rewrite {
                         ));
                     }
                 }
+                Place::Label(name) => {
+                    lines.push(format!("{name}={shown}"));
+                    edits.push(format!(
+                        "in its label `{name}` write `{new}` in place of `{}`",
+                        reference.written
+                    ));
+                }
                 Place::Asked => {
                     lines.push(shown.clone());
                     edits.push(format!("use `{shown}`"));
@@ -131,6 +138,7 @@ impl Rewrite {
                     changed.edit_env(name, from, to, plain)
                 }
                 Place::Argument(_) => changed.edit_command(from, to),
+                Place::Label(name) => changed.edit_label(name, from, to),
                 // Written nowhere, so there is nothing to edit.
                 Place::Asked => return None,
             };
@@ -157,7 +165,7 @@ impl Rewrite {
             format!("{why}: {}", self.compose)
         };
         let known = holder.detail().filter(|detail| match reference.place {
-            Place::Env(_) => true,
+            Place::Env(_) | Place::Label(_) => true,
             Place::Asked => false,
             // An unchanged command of the image is not among the words that can be edited.
             Place::Argument(_) => self
@@ -367,7 +375,7 @@ mod tests {
     #[track_caller]
     fn check(env: &[&str], host: &str, port: u16, line: &str, compose: &str) {
         let env: Vec<String> = env.iter().map(ToString::to_string).collect();
-        let reference = &find(&env, &[])[0];
+        let reference = &find(&env, &[], [])[0];
         let target = Target {
             host: host.into(),
             port,

@@ -96,7 +96,8 @@ fn on(case: &Case<'_>, network: &Network, endpoint: &Endpoint) -> Seen {
                 let hit = lookup
                     .addresses
                     .iter()
-                    .any(|address| endpoint.addresses.contains(address));
+                    // A peer that is on several of its networks finds it on any of them.
+                    .any(|address| case.subject.has_address(*address));
                 if !hit {
                     misses.push(said.clone());
                 } else if name != short(&case.subject.id) {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use netcheck_probe::{Connected, DnsOutcome, RecordType, RouteKind, Snapshot};
 
 use super::{Seen, comma, gateway::internal_networks, parts};
-use crate::case::{Case, EMBEDDED_DNS};
+use crate::case::{Case, EMBEDDED_DNS, outcome_words};
 use crate::evidence::{Fact, Mode, Visit};
 use crate::plan::{self, UPSTREAM_TEST};
 use crate::report::CheckStatus;
@@ -157,6 +157,12 @@ fn resolvers(line: &mut Line, case: &Case<'_>, visit: &Visit, snapshot: &Snapsho
             line.details
                 .push(format!("{server}, asked directly, {words}"));
         }
+    }
+    for (server, outcome) in case.heard_by_host() {
+        line.details.push(format!(
+            "{server}, asked from the engine's host: {}",
+            outcome_words(&outcome)
+        ));
     }
     let public: Vec<&IpAddr> = upstreams
         .iter()

@@ -6,7 +6,7 @@ use netcheck_probe::{Connected, Delivered, Protocol, Then};
 
 use super::{Seen, comma, parts};
 use crate::case::{Case, Listener};
-use crate::evidence::{Binding, Fact, Mode, Port};
+use crate::evidence::{Binding, Fact, Here, Mode, Port};
 use crate::plan;
 use crate::recreate::publish_word;
 use crate::report::CheckStatus;
@@ -25,7 +25,15 @@ pub(super) fn look(case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Seen 
     let mut groups: Vec<(Port, String, Vec<String>)> = Vec::new();
     let mut worst = CheckStatus::Ok;
     for binding in published {
-        let (words, reached) = fate(case, binding);
+        let (mut words, mut reached) = fate(case, binding);
+        if let Some(here) = &case.evidence.here
+            && let Some((from_here, arrives)) = from_here(here, binding)
+            // What does not work on the host itself is not worth a second story.
+            && reached == CheckStatus::Ok
+        {
+            words.push_str(&from_here);
+            reached = arrives;
+        }
         worst = match (worst, reached) {
             (CheckStatus::Problem, _) | (_, CheckStatus::Problem) => CheckStatus::Problem,
             (CheckStatus::Ok, other) => other,
@@ -108,9 +116,53 @@ fn fate(case: &Case<'_>, binding: &Binding) -> (String, CheckStatus) {
         binding.container,
     );
     if address.is_loopback() {
-        words.push_str(", only on this host");
+        words.push_str(", only on the engine's host");
     }
     (words, reached)
+}
+
+/// The same from the machine where the user sits, as the end of the sentence; none where that machine was
+/// not asked for this port.
+fn from_here(here: &Here, binding: &Binding) -> Option<(String, CheckStatus)> {
+    let ok = |words: &str| Some((words.to_owned(), CheckStatus::Ok));
+    let engine = match &here.engine {
+        Fact::Known(engine) => *engine,
+        Fact::NotCollected => return None,
+        // Where the engine is reached is a name for ssh alone, it may have no address that is known here.
+        Fact::Failed(why) => {
+            return Some((
+                format!("; from this machine not tried: {why}"),
+                CheckStatus::Ok,
+            ));
+        }
+    };
+    if binding.container.protocol == Protocol::Udp {
+        return None;
+    }
+    let Some(to) = plan::place_from_here(binding, engine) else {
+        return match binding.host_address {
+            Some(address) if address.is_loopback() => ok(" (not from this machine)"),
+            _ => None,
+        };
+    };
+    match here.connect(to)? {
+        Connected::Open {
+            then: Then::Silent | Then::Spoke(_),
+            ..
+        } => ok(", from this machine too"),
+        Connected::Open { .. } => Some((
+            format!("; from this machine {to} closes at once: something else answers there"),
+            CheckStatus::Undecided,
+        )),
+        Connected::Failed { errno, .. } => Some((
+            format!(
+                "; from this machine {to}: {}: something between this machine and the engine's host (a \
+                 firewall, a security group, a VPN) does not let it through",
+                errno.words()
+            ),
+            CheckStatus::Undecided,
+        )),
+    }
 }
 
 /// Who waits for it inside.

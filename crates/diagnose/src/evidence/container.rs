@@ -73,6 +73,7 @@ impl Container {
                 finished_at: None,
                 restarts: 0,
                 health: None,
+                refused_bind: None,
             },
             mode: Mode::Host,
             network_mode: "host".into(),
@@ -86,7 +87,10 @@ impl Container {
             dns_search: Vec::new(),
             references: Vec::new(),
             env_names: Vec::new(),
+            proxies: Vec::new(),
+            proxy_exceptions: BTreeMap::new(),
             health_test: Vec::new(),
+            user: String::new(),
             sysctls: BTreeMap::new(),
             pid: 0,
             sandbox_key: String::new(),
@@ -235,8 +239,18 @@ pub struct Detail {
     pub references: Vec<Reference>,
     /// Names (never values) of the environment variables.
     pub env_names: Vec<String>,
+    /// Names of the variables that send requests to a proxy (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` in any
+    /// spelling) and are not empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<String>,
+    /// `NO_PROXY` and `no_proxy`, as they are spelled there, with their lists.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub proxy_exceptions: BTreeMap<String, String>,
     /// Who has a health check, and whether it goes to `localhost`; redacted.
     pub health_test: Vec<String>,
+    /// Whom its program runs as, of the image or `--user`; empty for root.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
     /// `--sysctl`.
     pub sysctls: BTreeMap<String, String>,
     /// The process's id on the engine's host; 0 when it does not run.
@@ -275,6 +289,10 @@ pub struct State {
     pub restarts: u32,
     /// None without a health check.
     pub health: Option<Health>,
+    /// A line at the end of its log that says that it may not bind a port, redacted and cut to 200
+    /// characters. Looked for only where that may be; see [`crate::refused_bind`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_bind: Option<String>,
 }
 
 /// `State.Health`.

@@ -25,6 +25,41 @@ pub struct Engine {
     pub rootless: bool,
     /// `IPv4Forwarding` of `info`; may lie on engines from 28 on, the sysctl is better.
     pub ipv4_forwarding: Option<bool>,
+    /// Where new networks get their subnets from; empty where that is built in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub address_pools: Vec<AddressPool>,
+    /// Its part in a swarm, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<SwarmRole>,
+}
+
+/// An address pool that is cut into subnets of one size for new networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressPool {
+    /// The whole.
+    pub base: IpNet,
+    /// The prefix length of each subnet.
+    pub size: u8,
+}
+
+impl AddressPool {
+    /// How many networks it is enough for.
+    pub fn networks(&self) -> u128 {
+        let bits = self.size.saturating_sub(self.base.prefix_len());
+        1u128.checked_shl(bits.into()).unwrap_or(u128::MAX)
+    }
+}
+
+/// The part of an engine in a swarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SwarmRole {
+    /// It is in none.
+    Outside,
+    /// It runs tasks and cannot be asked about services.
+    Worker,
+    /// It knows the services.
+    Manager,
 }
 
 impl Engine {
@@ -66,6 +101,9 @@ pub struct Network {
     pub internal: bool,
     /// `--ipv6`.
     pub ipv6: bool,
+    /// `--attachable`: also containers that belong to no service may join an overlay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attachable: bool,
     /// Subnets with their gateways.
     pub ipam: Vec<Ipam>,
     /// Driver options.
@@ -86,6 +124,14 @@ impl Network {
     /// Containers on it find each other by name.
     pub fn has_dns(&self) -> bool {
         !self.is_default_bridge() && !matches!(self.driver.as_str(), "host" | "null")
+    }
+
+    /// Its containers may talk to each other: unless `com.docker.network.bridge.enable_icc=false`, on
+    /// the default bridge of an engine that was started with `--icc=false`.
+    pub fn lets_talk(&self) -> bool {
+        self.options
+            .get("com.docker.network.bridge.enable_icc")
+            .is_none_or(|value| value != "false")
     }
 
     /// `com.docker.network.bridge.enable_ip_masquerade=false`: what leaves keeps a private source.

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use netcheck_probe::{
-    Accepts, Answer, Answered, Connected, Delivered, DnsQuery, Lookup, Question, RecordType,
-    Snapshot,
+    Accepts, Answer, Answered, Connected, Delivered, DnsQuery, Errno, Fitted, Lookup, Question,
+    RecordType, Snapshot,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,12 +83,16 @@ impl Visit {
         }
     }
 
-    /// What a program there gets for a name.
+    /// What a program there gets for a name; where only the name with a final dot was asked for, what it
+    /// gets for that.
     pub fn lookup(&self, name: &str) -> Fact<&Lookup> {
-        let question = Question::Lookup { name: name.into() };
-        match self.answer(&question) {
+        let asked = |name: String| match self.answer(&Question::Lookup { name }) {
             Fact::Known(Answer::Lookup(lookup)) => Fact::Known(lookup),
             other => unexpected(other),
+        };
+        match asked(name.into()) {
+            Fact::NotCollected if !name.ends_with('.') => asked(format!("{name}.")),
+            other => other,
         }
     }
 
@@ -168,6 +172,48 @@ impl Visit {
         match found.map(|answered| &answered.answer) {
             None => Fact::NotCollected,
             Some(Ok(Answer::Datagram(delivered))) => Fact::Known(delivered),
+            Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
+            Some(Err(reason)) => Fact::Failed(reason.clone()),
+        }
+    }
+
+    /// What became of large packets there, whatever their size was.
+    pub fn fits(&self, address: SocketAddr) -> Fact<&Fitted> {
+        let found = self.answers.iter().find(
+            |answered| matches!(&answered.question, Question::Fits { to, .. } if *to == address),
+        );
+        match found.map(|answered| &answered.answer) {
+            None => Fact::NotCollected,
+            Some(Ok(Answer::Fits(fitted))) => Fact::Known(fitted),
+            Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
+            Some(Err(reason)) => Fact::Failed(reason.clone()),
+        }
+    }
+
+    /// Why the kernel there has no way to an address; known and none where it has one.
+    pub fn barred(&self, address: IpAddr) -> Fact<Option<Errno>> {
+        match self.answer(&Question::Way { to: address }) {
+            Fact::Known(Answer::Way { barred }) => Fact::Known(*barred),
+            other => unexpected(other),
+        }
+    }
+
+    /// How many local ports connections to there hold.
+    pub fn ports_held(&self, address: SocketAddr) -> Fact<u32> {
+        match self.answer(&Question::Held { to: address }) {
+            Fact::Known(Answer::Held { ports }) => Fact::Known(*ports),
+            other => unexpected(other),
+        }
+    }
+
+    /// Who has an address of a link, by ARP or NDP.
+    pub fn owner(&self, address: IpAddr) -> Fact<&Delivered> {
+        let found = self.answers.iter().find(
+            |answered| matches!(&answered.question, Question::Owner { of, .. } if *of == address),
+        );
+        match found.map(|answered| &answered.answer) {
+            None => Fact::NotCollected,
+            Some(Ok(Answer::Owner(delivered))) => Fact::Known(delivered),
             Some(Ok(_)) => Fact::Failed("the probe answered another question".into()),
             Some(Err(reason)) => Fact::Failed(reason.clone()),
         }

@@ -6,17 +6,23 @@ use std::net::{IpAddr, SocketAddr};
 
 use netcheck_probe::{Accepts, Connected, Delivered, Protocol, Source, Then};
 
-use crate::case::{Case, Listener, Reach, connected_words, delivered_words, is_plain_http, list};
+use crate::case::{
+    Case, Listener, Reach, Taken, connected_words, delivered_words, is_plain_http, list,
+};
 use crate::evidence::{Container, Fact, Mode, Status};
-use crate::report::{CheckStatus, Step, StepKind, Undecided};
+use crate::report::{CheckStatus, Repeated, Step, StepKind, Undecided};
 use crate::request::Target;
 
 /// The steps of one pair.
 pub(super) struct Path {
     /// In their order.
     pub(super) steps: Vec<Step>,
+    /// The numbers of its last step, where there were many tries.
+    pub(super) repeated: Option<Repeated>,
     /// The target is no container with which the other shares a network.
     pub(super) leads_outside: bool,
+    /// Packets were watched already.
+    was_deep: bool,
     from: String,
     to: String,
 }
@@ -54,6 +60,8 @@ impl Path {
         if runs && container.is_none_or(Container::is_running) {
             steps.extend(listener);
         }
+        let (again, repeated) = super::repeated::step(from).unzip();
+        steps.extend(again);
         if let Some(first) = steps.first_mut() {
             first.place = Some(from.name().to_owned());
         }
@@ -62,7 +70,9 @@ impl Path {
         }
         Self {
             steps,
+            repeated,
             leads_outside: container.is_none_or(|other| from.shared_networks(other).is_empty()),
+            was_deep: from.evidence.deep.is_some(),
             from: from.name().to_owned(),
             to: target.to_string(),
         }
@@ -100,12 +110,17 @@ impl Path {
         } else {
             format!("; what is fine: {}", fine.join("; "))
         };
+        let more = if self.was_deep {
+            ""
+        } else {
+            "; `--deep` looks where its packets get lost, and which firewall rule takes them"
+        };
         let between =
             if step.step == StepKind::Connect && step.status == CheckStatus::Problem && others_fine
             {
                 format!(
                     ". It leaves `{}` and does not come through to `{}`, and both ends look fine: \
-                 something between them stops it (a firewall, a route, another machine)",
+                 something between them stops it (a firewall, a route, another machine){more}",
                     self.from, self.to
                 )
             } else {
@@ -293,10 +308,7 @@ fn connect(
         let saw = "not tried: no port was named, and it is not known which it serves".into();
         return step(kind, status, saw);
     }
-    let addresses = match target.host.parse() {
-        Ok(address) => vec![crate::plan::nearest(address)],
-        Err(_) => from.resolution(&target.host).unwrap_or_default(),
-    };
+    let addresses = from.addresses_of(target);
     if addresses.is_empty() {
         let saw = "not tried: there is no address to connect to".into();
         return step(kind, CheckStatus::Skipped, saw);
@@ -341,8 +353,14 @@ fn connect(
     }
     let through = came.iter().any(|one| matches!(one, Came::Through));
     let silence = came.iter().any(|one| matches!(one, Came::Silence));
+    let taken = || {
+        let mut traced = from.traced().into_iter();
+        traced.any(|one| matches!(one.taken, Taken::By { .. }))
+    };
     let status = if through {
         CheckStatus::Ok
+    } else if silence && taken() {
+        CheckStatus::Problem
     } else if silence {
         // A UDP service need not answer. Where it listens, the datagram is delivered as far as can
         // be seen; where nothing does, the listener's own step is the problem.

@@ -3,16 +3,17 @@
 //!
 //! It must end: each round asks only what is new, and what follows from an answer is bounded.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use netcheck_probe::{Protocol, Question};
+use netcheck_probe::{DnsOutcome, Protocol, Question};
 
 use super::{
     ACCEPT_PATIENCE_MS, DATAGRAM_WAIT_MS, DIRECT_LISTEN_MS, MOST, PROXY_LISTEN_MS, Plan,
-    asks_the_internet, belongs_outside, candidate_connects, is_answered_locally, unique,
+    asks_the_internet, belongs_outside, candidate_connects, fits, held, hosts_servers,
+    is_answered_locally, lookup_here, owners, searched_first, unique, upstream_questions, ways,
 };
 use crate::case::{Case, Reach};
-use crate::evidence::{Evidence, Viewpoint};
+use crate::evidence::{Evidence, Fact, Viewpoint};
 use crate::pair::Focus;
 use crate::request::{Talk, Target};
 
@@ -51,12 +52,29 @@ fn still(focused: &Evidence, target: &Target) -> Plan {
     let Some(case) = Case::new(focused) else {
         return plan;
     };
-    plan.insert(Viewpoint::Host, vec![Question::Snapshot]);
+    let mut of_the_host = vec![Question::Snapshot];
+    // What the host publishes, and does not give to the one that asks: does the host get it?
+    of_the_host.extend(
+        case.refused_published()
+            .into_iter()
+            .map(|(to, _)| Question::Connect {
+                to,
+                listen_ms: PROXY_LISTEN_MS,
+            }),
+    );
+    of_the_host.extend(names_by_host(&case, target));
+    let far = Case::target(focused);
+    of_the_host.extend(owners(&case));
+    of_the_host.extend(ways(&case));
+    of_the_host.extend(far.iter().flat_map(owners));
+    plan.insert(Viewpoint::Host, of_the_host);
     if case.subject.is_running() {
         let questions = from_subject(&case, target);
-        plan.insert(Viewpoint::of(&case.subject.id), questions);
+        plan.entry(Viewpoint::of(&case.subject.id))
+            .or_default()
+            .extend(questions);
     }
-    if let Some(far) = Case::target(focused)
+    if let Some(far) = far
         && far.subject.is_running()
     {
         let questions = plan
@@ -84,11 +102,12 @@ fn still(focused: &Evidence, target: &Target) -> Plan {
 fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
     let mut questions = vec![Question::Snapshot];
     let literal = target.host.parse::<IpAddr>().ok();
-    let lookup = || Question::Lookup {
-        name: target.host.clone(),
-    };
-    if literal.is_none() && is_answered_locally(case, &target.host) {
-        questions.push(lookup());
+    // The embedded DNS knows the services of the networks that it serves, too.
+    let served = || case.asked_service()?.running().next();
+    let known_here =
+        literal.is_none() && (is_answered_locally(case, &target.host) || served().is_some());
+    if known_here {
+        questions.push(lookup_here(&target.host));
     }
     let Ok(snapshot) = case.snapshot() else {
         return questions;
@@ -103,17 +122,27 @@ fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
         // To name a place outside is to allow its lookup, as with `--outbound`; a container's name
         // is nothing that servers on the internet need to hear of.
         if !in_hosts
+            && !known_here
             && (asks_the_internet(case) == Some(false)
                 || belongs_outside(case, &target.host)
                 || case.evidence.request.outbound.is_some())
         {
-            questions.push(lookup());
+            questions.push(Question::Lookup {
+                name: target.host.clone(),
+            });
         }
     }
-    let mut addresses = match literal {
-        Some(address) => vec![super::nearest(address)],
-        None => case.resolution(&target.host).unwrap_or_default(),
-    };
+    if known_here {
+        questions.extend(searched_first(case));
+    }
+    if fails_outside(case, target) {
+        questions.extend(upstream_questions(case));
+    }
+    let mut addresses = case.addresses_of(target);
+    // Both families of the host's loopback: one may be published alone.
+    if case.subject.is_engine_host() && addresses == [IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        addresses.push(Ipv4Addr::LOCALHOST.into());
+    }
     // By its own addresses too: that tells a wrong name from a dead way.
     if let Some(far) = Case::target(case.evidence) {
         let shared = case.shared_networks(far.subject);
@@ -129,6 +158,10 @@ fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
         }
         seen.push(address);
         let to = SocketAddr::new(address, target.port);
+        if target.protocol == Protocol::Tcp {
+            questions.extend(fits(case, to));
+            questions.extend(held(case, to));
+        }
         let direct = case.owner_of(address).is_some();
         if target.talk == Some(Talk::Tls) && target.protocol == Protocol::Tcp {
             questions.push(Question::Hello {
@@ -154,7 +187,61 @@ fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
         });
     }
     questions.extend(candidate_connects(case));
+    questions.extend(task_connects(case, target));
     questions
+}
+
+/// The lookup of a name of outside came to nothing, and not because it does not exist: is it this name, or
+/// every name?
+fn fails_outside(case: &Case<'_>, target: &Target) -> bool {
+    let looked_up = case.visit().map(|visit| visit.lookup(&target.host));
+    let Ok(Fact::Known(lookup)) = looked_up else {
+        return false;
+    };
+    belongs_outside(case, &target.host)
+        && lookup.addresses.is_empty()
+        && lookup
+            .queries
+            .iter()
+            .any(|query| !matches!(query.outcome, DnsOutcome::NxDomain | DnsOutcome::NoData))
+}
+
+/// What the engine's host makes of a name that the other end does not find.
+fn names_by_host(case: &Case<'_>, target: &Target) -> Vec<Question> {
+    if fails_outside(case, target) {
+        return hosts_servers(case);
+    }
+    let conf = case
+        .snapshot()
+        .ok()
+        .and_then(|seen| seen.resolv_conf.as_ref().ok());
+    let asks_others = conf.is_some_and(|conf| conf.engine_defaults);
+    let not_found = case
+        .resolution(&target.host)
+        .is_ok_and(|found| found.is_empty());
+    if asks_others && not_found && belongs_outside(case, &target.host) {
+        return vec![Question::Lookup {
+            name: target.host.clone(),
+        }];
+    }
+    Vec::new()
+}
+
+/// Whether the tasks of a service answer, beside the address that stands for all of them.
+fn task_connects(case: &Case<'_>, target: &Target) -> Vec<Question> {
+    let service = case
+        .asked_service()
+        .filter(|_| target.has_port() && target.protocol == Protocol::Tcp);
+    let sockets = service.map(|service| case.task_sockets(service, target.port));
+    sockets
+        .into_iter()
+        .flatten()
+        .take(MOST_ADDRESSES)
+        .map(|(_, to)| Question::Connect {
+            to,
+            listen_ms: DIRECT_LISTEN_MS,
+        })
+        .collect()
 }
 
 /// Whether the listeners of the asked port take connections.

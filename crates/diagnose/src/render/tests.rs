@@ -46,6 +46,7 @@ fn sick() -> Report {
         subject: Subject::container("mysql-db"),
         engine: Some("Docker 20.10.24".into()),
         path: Vec::new(),
+        repeated: None,
         checks: vec![
             state,
             line(
@@ -118,6 +119,7 @@ fn healthy() -> Report {
         summary: "`mysql-db`: no problem found".into(),
         engine: None,
         path: Vec::new(),
+        repeated: None,
         checks: Vec::new(),
         findings: Vec::new(),
         undecided: Vec::new(),

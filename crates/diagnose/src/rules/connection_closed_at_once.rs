@@ -13,7 +13,7 @@ pub static RULE: Rule = Rule {
     code: "connection-closed-at-once",
     title: "connections are taken and closed at once",
     check: Check::Listening,
-    explained_by: &["process-does-not-accept"],
+    explained_by: &["process-does-not-accept", "connects-sometimes"],
     docs: "\
 ## What it checks
 

@@ -16,6 +16,13 @@ pub static RULE: Rule = Rule {
         "host-port-taken",
         "stale-network-id",
         "static-address-in-use",
+        "static-address-outside-subnet",
+        "subnet-full",
+        "shared-namespace-owner-recreated",
+        "docker-chains-missing",
+        "parent-interface-missing",
+        "address-pools-exhausted",
+        "overlay-not-attachable",
     ],
     docs: "\
 ## What it checks

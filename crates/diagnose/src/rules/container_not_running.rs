@@ -16,6 +16,15 @@ pub static RULE: Rule = Rule {
         "host-port-taken",
         "stale-network-id",
         "static-address-in-use",
+        "static-address-outside-subnet",
+        "subnet-full",
+        "shared-namespace-owner-recreated",
+        "docker-chains-missing",
+        "server-not-ready-yet",
+        "cannot-bind-privileged-port",
+        "parent-interface-missing",
+        "address-pools-exhausted",
+        "overlay-not-attachable",
     ],
     docs: "\
 ## What it checks

@@ -14,6 +14,7 @@ pub static RULE: Rule = Rule {
         "container-paused",
         "shared-namespace-dead",
         "process-does-not-accept",
+        "healthcheck-localhost-is-ipv6",
     ],
     docs: "\
 ## What it checks

@@ -191,12 +191,11 @@ fn publish<'a>(case: &Case<'a>, exposer: &'a Container, number: u16) -> Fix {
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::{Answer, Protocol, Question};
 
     use super::RULE;
-    use crate::evidence::{Container, Evidence, Viewpoint};
+    use crate::evidence::Container;
     use crate::rules::testing::{
-        binding, check_rule, commands, container, fails, not_applicable, passes, snapshot, socket,
+        binding, check_rule, commands, container, fails, not_applicable, passes,
         tcp, unknown, world,
     };
 
@@ -210,12 +209,6 @@ mod tests {
             .env(&["API_URL=http://host.docker.internal:8080/"])
     }
 
-    fn host_has(evidence: Evidence, on: &[&str]) -> Evidence {
-        let mut host = snapshot();
-        host.sockets = Ok(on.iter().map(|at| socket(Protocol::Tcp, at)).collect());
-        evidence.answered_from(Viewpoint::Host, Question::Snapshot, Answer::Snapshot(host))
-    }
-
     const PROBLEM: &str = "`app` is told to reach port 8080 of the host (API_URL), but `api` only \
                            exposes that port and does not publish it";
 
@@ -223,10 +216,10 @@ mod tests {
     fn whoever_of_the_two_is_asked_about() {
         check_rule(
             &RULE,
-            &host_has(world(api()).and(app()), &[]),
+            &world(api()).and(app()).host_listens(&[]),
             fails(PROBLEM),
         );
-        let evidence = host_has(world(app()).and(api()), &[]);
+        let evidence = world(app()).and(api()).host_listens(&[]);
         check_rule(&RULE, &evidence, fails(PROBLEM));
         assert!(commands(&RULE, &evidence)[2].contains("-e API_URL=http://api:8080/ "));
     }
@@ -234,7 +227,7 @@ mod tests {
     #[test]
     fn without_a_common_network_it_is_published() {
         let app = app().alone().on("other", "172.19.0.3");
-        let evidence = host_has(world(api()).and(app), &[]);
+        let evidence = world(api()).and(app).host_listens(&[]);
         assert!(commands(&RULE, &evidence)[2].contains(" -p 8080:8080 "));
     }
 
@@ -248,15 +241,15 @@ mod tests {
             name: "api2".into(),
             ..second
         });
-        check_rule(&RULE, &host_has(two, &[]), not_applicable());
+        check_rule(&RULE, &two.host_listens(&[]), not_applicable());
     }
 
     #[test]
     fn somebody_else_has_the_port_on_the_host() {
-        let process = host_has(world(api()).and(app()), &["0.0.0.0:8080"]);
+        let process = world(api()).and(app()).host_listens(&["0.0.0.0:8080"]);
         check_rule(&RULE, &process, passes());
         let published = container("web").publishes(binding("0.0.0.0", 8080, tcp(80)));
-        let evidence = host_has(world(api()).and(app()).and(published), &[]);
+        let evidence = world(api()).and(app()).and(published).host_listens(&[]);
         check_rule(&RULE, &evidence, passes());
     }
 

@@ -1,6 +1,8 @@
 //! The container did not start, because its host port belongs to somebody else.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use netcheck_probe::Protocol;
 
 use crate::case::Case;
 use crate::evidence::{Binding, Container, Status};
@@ -8,7 +10,6 @@ use crate::recreate::Recreate;
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
 use crate::shell;
-use crate::start_error::StartError;
 
 /// See the module.
 pub static RULE: Rule = Rule {
@@ -44,83 +45,120 @@ fn judge(case: &Case<'_>) -> Verdict {
     if !matches!(case.subject.status, Status::Created | Status::Exited) {
         return Verdict::NotApplicable;
     }
-    let at = match StartError::read(&case.detail.state.error) {
-        Some(StartError::PortAllocated(at) | StartError::PortInUse(at)) => at,
-        _ => return Verdict::Pass,
+    let Some(at) = case.refused_host_port() else {
+        return Verdict::Pass;
     };
     Verdict::from_faults(vec![fault(case, at)])
 }
 
 fn fault(case: &Case<'_>, at: SocketAddr) -> Fault {
-    let name = case.name();
-    let holder = holder(case, at.port());
-    let process = case
-        .host_listens(at.port())
-        .is_some_and(|addresses| !addresses.is_empty());
-    let (problem, who) = match holder {
-        Some(holder) => (
+    let (name, port) = (case.name(), at.port());
+    let protocols = protocols(case, port);
+    let start = shell::command(["docker", "start", name]);
+    let error = format!(
+        "the engine's last error: {}",
+        crate::redact::text(&case.detail.state.error)
+    );
+    let was_taken = format!("`{name}` could not start: port {port} of the host was taken");
+    let alone = vec![Subject::container(name)];
+    let sees = match protocols.as_slice() {
+        [Protocol::Udp] => "-lnup",
+        [Protocol::Tcp] => "-ltnp",
+        _ => "-ltnup",
+    };
+    let look = Fix::new(
+        format!(
+            "See who has it with `sudo ss {sees} 'sport = :{port}'` on the engine's host, end that, and \
+             `docker start {name}`"
+        ),
+        Vec::new(),
+    );
+    if let Some(holder) = holder(case, at, &protocols) {
+        Fault::error(
             format!(
-                "`{name}` could not start: port {} of the host is published by `{}`",
-                at.port(),
+                "`{name}` could not start: port {port} of the host is published by `{}`",
                 holder.name
             ),
             vec![Subject::container(name), Subject::container(&holder.name)],
-        ),
-        None => (
-            format!(
-                "`{name}` could not start: port {} of the host was taken{}",
-                at.port(),
-                if process {
-                    ", by a process of the host"
-                } else {
-                    ""
-                }
-            ),
-            vec![Subject::container(name)],
-        ),
-    };
-    let mut fault = Fault::error(problem, who).proof(format!(
-        "the engine's last error: {}",
-        crate::redact::text(&case.detail.state.error)
-    ));
-    if let Some(holder) = holder {
-        fault = fault.proof(format!(
-            "Engine API: `{}` runs and publishes port {}",
-            holder.name,
-            at.port()
-        ));
-    } else if process {
-        fault = fault.proof(format!(
-            "seen from the engine's host: something listens on port {}",
-            at.port()
-        ));
-    }
-    if let Some(fix) = elsewhere(case, at.port()) {
-        fault = fault.fix(fix);
-    }
-    let start = shell::command(["docker", "start", name]);
-    fault.fix(match holder {
-        Some(holder) => Fix::new(
+        )
+        .proof(error)
+        .proof(format!(
+            "Engine API: `{}` runs and publishes port {port}",
+            holder.name
+        ))
+        .fixes(elsewhere(case, port))
+        .fix(Fix::new(
             format!("If `{}` does not need it, stop that and start `{name}`", holder.name),
             vec![shell::command(["docker", "stop", &holder.name]), start],
-        ),
-        None => Fix::new(
-            format!(
-                "See who has it with `sudo ss -ltnup 'sport = :{}'` on the engine's host, end that, and \
-                 `docker start {name}`",
-                at.port()
-            ),
-            Vec::new(),
-        ),
+        ))
+    } else {
+        match host_has(case, at, &protocols) {
+            Some(true) => Fault::error(format!("{was_taken}, by a process of the host"), alone)
+                .proof(error)
+                .proof(format!(
+                    "seen from the engine's host: something listens on port {port}"
+                ))
+                .fixes(elsewhere(case, port))
+                .fix(look),
+            Some(false) => Fault::error(format!("{was_taken}; it is free now"), alone)
+                .proof(error)
+                .proof(format!(
+                    "seen from the engine's host: nothing listens on port {port} now"
+                ))
+                .fix(Fix::new("Start it", vec![start]))
+                .fixes(elsewhere(case, port)),
+            None => Fault::error(was_taken, alone)
+                .proof(error)
+                .fixes(elsewhere(case, port))
+                .fix(look),
+        }
+    }
+}
+
+/// The protocols in which the container wants this port of the host; both, where it is not known
+/// which: then nothing that may have it is passed over.
+fn protocols(case: &Case<'_>, port: u16) -> Vec<Protocol> {
+    let wanted = case.detail.wanted.iter();
+    let mut protocols: Vec<Protocol> = wanted
+        .filter(|binding| binding.host_port == Some(port))
+        .map(|binding| binding.container.protocol)
+        .collect();
+    if protocols.is_empty() {
+        protocols = vec![Protocol::Tcp, Protocol::Udp];
+    }
+    protocols
+}
+
+/// A running container whose published port excludes this one.
+fn holder<'a>(
+    case: &Case<'a>,
+    at: SocketAddr,
+    protocols: &[Protocol],
+) -> Option<&'a Container> {
+    case.evidence.containers.iter().find(|other| {
+        let has = |binding: &Binding| {
+            binding.host_port == Some(at.port())
+                && binding.host_address.is_none_or(|ip| exclude(ip, at.ip()))
+                && protocols.contains(&binding.container.protocol)
+        };
+        other.id != case.subject.id && other.is_running() && other.published.iter().any(has)
     })
 }
 
-/// A running container that publishes this port of the host.
-fn holder<'a>(case: &Case<'a>, port: u16) -> Option<&'a Container> {
-    case.evidence.containers.iter().find(|other| {
-        let has = |binding: &Binding| binding.host_port == Some(port);
-        other.id != case.subject.id && other.is_running() && other.published.iter().any(has)
-    })
+/// Whether anything on the engine's host has this port, if the host was seen.
+fn host_has(case: &Case<'_>, at: SocketAddr, protocols: &[Protocol]) -> Option<bool> {
+    let sockets = case.host_snapshot()?.sockets.as_ref().ok()?;
+    Some(sockets.iter().any(|socket| {
+        socket.local.port() == at.port()
+            && exclude(socket.local.ip(), at.ip())
+            && protocols.contains(&socket.protocol)
+    }))
+}
+
+/// Whether two sockets of one port, on these addresses, exclude each other: bind(2) lets a port be
+/// had once on each address, and whoever has it on all of them has it on each.
+fn exclude(one: IpAddr, other: IpAddr) -> bool {
+    one == other || one.is_unspecified() || other.is_unspecified()
 }
 
 /// The same container with a port of the host that the engine chooses.
@@ -147,7 +185,7 @@ mod tests {
     use crate::evidence::{Container, Status};
     use crate::rules::testing::{
         binding, check_rule, commands, container, fails, fix_texts, not_applicable, passes, tcp,
-        world,
+        udp, world,
     };
 
     fn refused(error: &str) -> Container {
@@ -190,6 +228,38 @@ mod tests {
             fails("`web` could not start: port 8080 of the host was taken"),
         );
         assert!(fix_texts(&RULE, &evidence)[1].contains("sport = :8080"));
+    }
+
+    #[test]
+    fn a_neighbour_of_another_protocol_or_address_has_not_taken_it() {
+        let dns = container("dns").publishes(binding("0.0.0.0", 8080, udp(80)));
+        let admin = container("admin").publishes(binding("127.0.0.2", 8080, tcp(80)));
+        let error = "listen tcp4 127.0.0.1:8080: bind: address already in use";
+        check_rule(
+            &RULE,
+            &world(refused(error)).and(dns).and(admin),
+            fails("`web` could not start: port 8080 of the host was taken"),
+        );
+    }
+
+    #[test]
+    fn a_process_of_the_host_is_told_from_nobody() {
+        let error = "listen tcp4 0.0.0.0:8080: bind: address already in use";
+        let at = |local: &str| world(refused(error)).host_listens(&[local]);
+        check_rule(
+            &RULE,
+            &at("127.0.0.1:8080"),
+            fails(
+                "`web` could not start: port 8080 of the host was taken, by a process of the host",
+            ),
+        );
+        let free = at("0.0.0.0:9090");
+        check_rule(
+            &RULE,
+            &free,
+            fails("`web` could not start: port 8080 of the host was taken; it is free now"),
+        );
+        assert_eq!(commands(&RULE, &free)[0], "docker start web");
     }
 
     #[test]

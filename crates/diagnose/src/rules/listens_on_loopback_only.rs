@@ -21,7 +21,8 @@ pub static RULE: Rule = Rule {
 
 Every listener of a TCP port is bound to a loopback address (`127.0.0.1`, `::1`), and others are meant
 to reach that port: it is exposed or published, another container's configuration names it, or it is
-the only port on which the container listens at all while it has neighbours or publishes something.
+the only port on which the container listens at all while it has neighbours or publishes something. The
+same for a UDP port that is exposed, published or asked for.
 
 ## Why it matters
 
@@ -59,30 +60,31 @@ fn judge(case: &Case<'_>) -> Verdict {
         }
         Err(_) => return Verdict::NotApplicable,
     };
-    let tcp = |number: u16| {
-        listeners
-            .iter()
-            .filter(move |l| l.port.protocol == Protocol::Tcp && l.port.number == number)
-    };
-    let numbers: BTreeSet<u16> = listeners
+    let on = |port: Port| listeners.iter().filter(move |l| l.port == port);
+    let ports: BTreeSet<Port> = listeners
         .iter()
-        .filter(|l| l.port.protocol == Protocol::Tcp && l.reach == Reach::Loopback)
-        .map(|l| l.port.number)
-        .filter(|number| !tcp(*number).any(Listener::is_reachable))
-        .filter(|number| case.is_meant_for_others(*number, &listeners))
+        .filter(|l| l.reach == Reach::Loopback)
+        .map(|l| l.port)
+        .filter(|port| !on(*port).any(Listener::is_reachable))
+        .filter(|port| match port.protocol {
+            Protocol::Tcp => case.is_meant_for_others(port.number, &listeners),
+            // Programs have UDP sockets on the loopback for themselves.
+            Protocol::Udp => case.promised_ports().contains(port),
+        })
         .collect();
-    let faults = numbers
+    let faults = ports
         .into_iter()
-        .map(|number| fault(case, number, &tcp(number).collect::<Vec<_>>()))
+        .map(|port| fault(case, port, &on(port).collect::<Vec<_>>()))
         .collect();
     Verdict::from_faults(faults)
 }
 
-fn fault(case: &Case<'_>, number: u16, on_port: &[&Listener]) -> Fault {
+fn fault(case: &Case<'_>, port: Port, on_port: &[&Listener]) -> Fault {
     let name = case.name();
-    let port = Port {
-        number,
-        protocol: Protocol::Tcp,
+    let number = port.number;
+    let shown = match port.protocol {
+        Protocol::Tcp => number.to_string(),
+        Protocol::Udp => port.to_string(),
     };
     let addresses: Vec<String> = on_port.iter().map(|l| l.local.to_string()).collect();
     let owner = on_port
@@ -92,21 +94,23 @@ fn fault(case: &Case<'_>, number: u16, on_port: &[&Listener]) -> Fault {
         .unwrap_or_default();
     let mut fault = Fault::error(
         format!(
-            "port {number} of `{name}` is bound to the container's own loopback ({}), so nobody \
+            "port {shown} of `{name}` is bound to the container's own loopback ({}), so nobody \
              else can connect to it",
             addresses.join(", ")
         ),
         vec![Subject::container(name), Subject::port(port)],
     )
     .proof(format!(
-        "seen from `{name}`: port {number} is open on {} only{owner}",
+        "seen from `{name}`: port {shown} is open on {} only{owner}",
         addresses.join(", ")
     ));
     for line in case.host_saw(port) {
         fault = fault.proof(line);
     }
     for (other, reference) in case.named_by_others() {
-        if reference.certain_port() == Some(number) && reference.place != Place::Asked {
+        if port.protocol == Protocol::Tcp
+            && reference.certain_port() == Some(number)
+            && reference.place != Place::Asked {
             fault = fault.proof(format!(
                 "Engine API: `{}` wants to connect to it ({})",
                 other.name, reference.place
@@ -228,7 +232,7 @@ mod tests {
     use crate::evidence::{Evidence, Mode, Viewpoint};
     use crate::rules::testing::{
         binding, check_rule, commands, container, fails, ip, not_applicable, passes, socket, tcp,
-        unknown, world,
+        udp, unknown, world,
     };
 
     const PROBLEM: &str = "port 80 of `web` is bound to the container's own loopback \
@@ -326,6 +330,21 @@ mod tests {
             &listening(web(), &["0.0.0.0:80", "127.0.0.1:9000"]),
             passes(),
         );
+    }
+
+    #[test]
+    fn udp_only_where_it_is_promised() {
+        let on = |subject| world(subject).listens(vec![socket(Protocol::Udp, "127.0.0.1:53")]);
+        check_rule(
+            &RULE,
+            &on(container("dns").exposes(udp(53))),
+            fails(
+                "port 53/udp of `dns` is bound to the container's own loopback (127.0.0.1:53), so \
+                 nobody else can connect to it",
+            ),
+        );
+        let peer = container("app").on("my_network", "172.18.0.3");
+        check_rule(&RULE, &on(container("dns")).and(peer), passes());
     }
 
     #[test]

@@ -238,12 +238,12 @@ fn to_host(case: &Case<'_>, reference: &Reference, addresses: &[IpAddr]) -> Fix 
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::{Answer, Protocol, Question};
+    use netcheck_probe::Protocol;
 
     use super::RULE;
-    use crate::evidence::{Container, Mode, Viewpoint};
+    use crate::evidence::{Container, Mode};
     use crate::rules::testing::{
-        binding, check_rule, commands, container, fails, not_applicable, passes, snapshot, socket,
+        binding, check_rule, commands, container, fails, not_applicable, passes, socket,
         tcp, unknown, world,
     };
 
@@ -312,11 +312,9 @@ mod tests {
 
     #[test]
     fn a_program_of_the_host() {
-        let mut host = snapshot();
-        host.sockets = Ok(vec![socket(Protocol::Tcp, "0.0.0.0:5432")]);
         let evidence = world(app(&["DB_URL=postgres://localhost:5432/app"]))
             .listens(vec![])
-            .answered_from(Viewpoint::Host, Question::Snapshot, Answer::Snapshot(host));
+            .host_listens(&["0.0.0.0:5432"]);
         check_rule(
             &RULE,
             &evidence,

@@ -1,7 +1,10 @@
 //! The name that is asked for is known to nobody where the container looks it up.
 
+use netcheck_probe::DnsOutcome;
+
 use crate::case::{Case, endpoint_names, is_host_name};
 use crate::evidence::Container;
+use crate::plan;
 use crate::reference::{Place, Reference};
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
@@ -14,6 +17,7 @@ pub static RULE: Rule = Rule {
     explained_by: &[
         "container-not-running",
         "container-never-started",
+        "name-resolves-sometimes",
         "restart-loop",
         "container-on-no-network",
         "network-mode-none",
@@ -21,7 +25,14 @@ pub static RULE: Rule = Rule {
         "shared-namespace-dead",
         "no-shared-network",
         "default-bridge-has-no-dns",
+        "name-known-on-another-network-only",
+        "search-domain-amplification",
         "host-gateway-name-missing",
+        "host-resolver-is-loopback",
+        "dns-server-is-loopback",
+        "upstream-dns-fails",
+        "dns-server-unreachable",
+        "service-without-tasks",
     ],
     docs: "\
 ## What it checks
@@ -58,7 +69,13 @@ fn judge(case: &Case<'_>) -> Verdict {
         return Verdict::NotApplicable;
     };
     match case.resolution(&reference.host) {
-        Ok(addresses) if addresses.is_empty() => Verdict::Fail(vec![fault(case, reference)]),
+        Ok(addresses) if addresses.is_empty() => match unanswered(case, &reference.host) {
+            Some(words) => Verdict::Unknown(format!(
+                "whether there is a `{}` outside: {words}",
+                reference.host
+            )),
+            None => Verdict::Fail(vec![fault(case, reference)]),
+        },
         Ok(_) => Verdict::Pass,
         Err(why) => Verdict::Unknown(format!(
             "whether `{}` resolves `{}`: {why}",
@@ -66,6 +83,18 @@ fn judge(case: &Case<'_>) -> Verdict {
             reference.host
         )),
     }
+}
+
+/// A name of outside of which no server said that it does not exist.
+fn unanswered(case: &Case<'_>, host: &str) -> Option<String> {
+    if !plan::belongs_outside(case, host) {
+        return None;
+    }
+    let lookup = case.visit().ok()?.lookup(host).known().copied()?;
+    let said_no = |outcome: &DnsOutcome| matches!(outcome, DnsOutcome::NxDomain | DnsOutcome::NoData);
+    let nobody = !lookup.queries.is_empty()
+        && !lookup.queries.iter().any(|query| said_no(&query.outcome));
+    nobody.then(|| case.lookup_words(host).unwrap_or_default())
 }
 
 fn fault(case: &Case<'_>, reference: &Reference) -> Fault {
@@ -145,6 +174,10 @@ fn quoted(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use netcheck_probe::{
+        Answer, DnsOutcome, DnsQuery, Lookup, Question, RecordType, Source,
+    };
+
     use super::RULE;
     use crate::evidence::{Container, Evidence};
     use crate::reference::Reference;
@@ -199,6 +232,37 @@ mod tests {
         let configured = world(container("app").env(&["DB_HOST=nobody"])).resolves("nobody", &[]);
         check_rule(&RULE, &configured, not_applicable());
         check_rule(&RULE, &world(app("172.18.0.3")), not_applicable());
+    }
+
+    #[test]
+    fn a_name_outside_of_which_no_server_says_anything_stays_open() {
+        let query = |outcome| DnsQuery {
+            name: "db.corp.example".into(),
+            record: RecordType::A,
+            server: "127.0.0.11:53".parse().unwrap(),
+            outcome,
+            took_ms: 1,
+        };
+        let seen = |outcome| {
+            let lookup = Lookup {
+                source: Source::Nobody,
+                addresses: Vec::new(),
+                queries: vec![query(outcome)],
+                took_ms: 1,
+            };
+            let question = Question::Lookup {
+                name: "db.corp.example".into(),
+            };
+            world(app("db.corp.example")).answered(question, Answer::Lookup(lookup))
+        };
+        let silent = seen(DnsOutcome::TimedOut);
+        check_rule(&RULE, &silent, unknown("whether there is a `db.corp.example` outside"));
+        let no = seen(DnsOutcome::NxDomain);
+        check_rule(
+            &RULE,
+            &no,
+            fails("`app` cannot resolve `db.corp.example`: no container there has that name"),
+        );
     }
 
     #[test]

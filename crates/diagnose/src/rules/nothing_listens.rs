@@ -66,7 +66,9 @@ fn judge(case: &Case<'_>) -> Verdict {
         .health
         .as_ref()
         .is_some_and(|health| health.status == "healthy");
-        let serves = !services.is_empty() || keeps_a_promise;
+    let serves = !services.is_empty()
+        || keeps_a_promise
+        || case.asked_by_the_other_protocol(&listeners).is_some();
     if serves || case.asked.is_none() && (content || is_worker_of_a_server_image(case)) {
         return Verdict::Pass;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use netcheck_probe::{Accepts, Answer, Protocol, Question};
+use netcheck_probe::{Accepts, Answer, Errno, Protocol, Question};
 
 use crate::case::{Case, Listener};
 use crate::evidence::Mode;
@@ -21,7 +21,8 @@ pub static RULE: Rule = Rule {
 
 A connection to each listener from inside the container, and whether the program takes it out of the
 kernel's accept queue within a second. Also a queue that is not empty while the program that owns the
-socket is stopped (state `T`).
+socket is stopped (state `T`), and a queue that is full, so that even a connection from inside is turned
+away.
 
 ## Why it matters
 
@@ -82,7 +83,11 @@ fn judge(case: &Case<'_>) -> Verdict {
         let stopped = on_port.iter().any(|listener| {
             listener.waiting > 0 && listener.owner.as_ref().is_some_and(|p| p.state == 'T')
         });
-        if waiting.is_some() || stopped {
+        // Its own kernel turns its own connection away, which only a full queue makes it do.
+        let turned_away = answers.iter().any(|answer| {
+            matches!(answer, Ok(Accepts::Failed { errno: Errno::TimedOut }))
+        }) && on_port.iter().any(|listener| listener.is_full);
+        if waiting.is_some() || stopped || turned_away {
             faults.push(fault(case, *number, on_port, waiting));
         }
     }
@@ -175,7 +180,7 @@ fn state(letter: char) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::{Accepts, Answer, Answered, Process, Protocol, Question, Socket};
+    use netcheck_probe::{Accepts, Answer, Answered, Errno, Process, Protocol, Question, Socket};
 
     use super::RULE;
     use crate::evidence::{Evidence, Mode};
@@ -229,6 +234,17 @@ mod tests {
     fn a_stopped_process_with_a_queue() {
         let evidence = world(container("web")).listens(vec![held(1, 'T')]);
         check_rule(&RULE, &evidence, fails(PROBLEM));
+    }
+
+    #[test]
+    fn a_full_queue_that_has_no_room_for_our_connection() {
+        let timed_out = Accepts::Failed {
+            errno: Errno::TimedOut,
+        };
+        let full = held(129, 'S');
+        check_rule(&RULE, &seen(full, timed_out.clone()), fails(PROBLEM));
+        // With room left it is something else.
+        check_rule(&RULE, &seen(held(128, 'S'), timed_out), passes());
     }
 
     #[test]

@@ -21,18 +21,18 @@ pub static RULE: Rule = Rule {
     docs: "\
 ## What it checks
 
-Each published container port has a listening socket of its protocol in the container. It is not
+Each TCP port that the container publishes has a listening socket in it. It is not
 reported where another rule has the better word: exactly one other port listens and is not published
 (`published-to-wrong-container-port`), the number listens in the other protocol
 (`published-transport-mismatch`), or the listener is there but not for the world
-(`listens-on-loopback-only`, `listens-on-ipv6-only`).
+(`listens-on-loopback-only`, `listens-on-ipv6-only`). For UDP there is `published-udp-nobody-listens`.
 
 ## Why it matters
 
 The engine forwards the host's port whether or not somebody is at home. From the host itself
 docker-proxy takes the connection, cannot get through and closes it within milliseconds: `curl: (52)
 Empty reply from server` or `(56) Connection reset by peer`. From other machines it is `connection
-refused`. With UDP there is only silence.
+refused`.
 
 ## How to fix it
 
@@ -50,7 +50,8 @@ harmless.
 };
 
 fn judge(case: &Case<'_>) -> Verdict {
-    if case.published_ports().is_empty() {
+    let is_tcp = |port: &Port| port.protocol == Protocol::Tcp;
+    if !case.published_ports().iter().any(is_tcp) {
         return Verdict::NotApplicable;
     }
     let name = case.name();
@@ -62,7 +63,7 @@ fn judge(case: &Case<'_>) -> Verdict {
     };
     let faults = standings
         .into_iter()
-        .filter(|(_, standing)| *standing == Standing::Nobody)
+        .filter(|(port, standing)| is_tcp(port) && *standing == Standing::Nobody)
         .map(|(port, _)| fault(case, port, &listeners))
         .collect();
     Verdict::from_faults(faults)
@@ -83,8 +84,6 @@ fn fault(case: &Case<'_>, port: Port, listeners: &[Listener]) -> Fault {
     let mut others: Vec<&Listener> = listeners
         .iter()
         .filter(|l| l.port.protocol == port.protocol && !published.contains(&l.port))
-        // A client's UDP socket is nobody's service.
-        .filter(|l| l.port.protocol == Protocol::Tcp || l.port.number < 32768)
         .collect();
     others.dedup_by_key(|listener| listener.port);
     if others.is_empty() {
@@ -183,15 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn udp_without_a_socket() {
+    fn udp_is_for_another_rule() {
         let dns = container("dns").publishes(binding("0.0.0.0", 53, udp(53)));
-        check_rule(
-            &RULE,
-            &tcp_on(dns, &["0.0.0.0:8080"]),
-            fails(
-                "`dns` publishes its port 53/udp (host port 53), and nothing in it listens there",
-            ),
-        );
+        check_rule(&RULE, &tcp_on(dns, &["0.0.0.0:8080"]), not_applicable());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub static RULE: Rule = Rule {
     code: "restart-loop",
     title: "the container keeps restarting",
     check: Check::State,
-    explained_by: &[],
+    explained_by: &["cannot-bind-privileged-port"],
     docs: "\
 ## What it checks
 

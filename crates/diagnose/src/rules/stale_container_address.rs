@@ -20,6 +20,7 @@ pub static RULE: Rule = Rule {
         "network-mode-none",
         "container-on-no-network",
         "no-shared-network",
+        "subnet-overlaps-host-route",
     ],
     docs: "\
 ## What it checks
@@ -113,6 +114,15 @@ fn promises(owner: &Container, reference: &Reference) -> bool {
     })
 }
 
+/// Of a pair: the asked number is open there for the protocol that was not asked for.
+fn serves_by_the_other_protocol(case: &Case<'_>, owner: &Container) -> bool {
+    let far = Case::target(case.evidence).filter(|far| far.subject.id == owner.id);
+    far.is_some_and(|far| {
+        let listeners = far.listeners().unwrap_or_default();
+        far.asked_by_the_other_protocol(&listeners).is_some()
+    })
+}
+
 fn about(
     case: &Case<'_>,
     reference: &Reference,
@@ -187,7 +197,10 @@ fn about(
         .filter(|expected| expected.container.id != owner.id);
     let failed = matches!(connected.known(), Some(Connected::Failed { .. }));
     let opened = matches!(connected.known(), Some(Connected::Open { .. }));
-    if !opened && !promises(owner, reference) && (failed || elsewhere.is_some()) {
+    // It is the one that is meant, and what it serves there is of another family or protocol.
+    let serves_otherwise = port.is_some_and(|port| case.connects(owner, port))
+        || serves_by_the_other_protocol(case, owner);
+    if !opened && !serves_otherwise && !promises(owner, reference) && (failed || elsewhere.is_some()) {
         let mut others = vec![owner];
         others.extend(meant(elsewhere));
         return Ok(Some(

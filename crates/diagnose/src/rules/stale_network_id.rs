@@ -1,7 +1,7 @@
 //! The container remembers a network that was removed since, perhaps made again under its name.
 
 use crate::case::Case;
-use crate::evidence::{Endpoint, Status};
+use crate::evidence::{Endpoint, Network, Status};
 use crate::recreate::reconnect;
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
@@ -18,7 +18,8 @@ pub static RULE: Rule = Rule {
 ## What it checks
 
 A container that does not run keeps the ids of its networks. The engine's last error says that it
-looked for one in vain, or no network of the engine has that id any more.
+looked for one in vain, or no network of the engine has that id any more. One that was never started
+has no id yet: then it is the name that no network has.
 
 ## Why it matters
 
@@ -57,8 +58,15 @@ fn judge(case: &Case<'_>) -> Verdict {
         };
     };
     let gone = |endpoint: &&Endpoint| {
-        !endpoint.network_id.is_empty()
-            && networks.iter().all(|known| known.id != endpoint.network_id)
+        let is_it = |known: &Network| {
+            // Before the first start there is only the name, and the engine goes by that.
+            if endpoint.network_id.is_empty() {
+                known.name == endpoint.network_name
+            } else {
+                known.id == endpoint.network_id
+            }
+        };
+        !networks.iter().any(is_it)
     };
     let faults = case.subject.endpoints.iter().filter(gone).map(|endpoint| {
         let exists = networks
@@ -71,10 +79,10 @@ fn judge(case: &Case<'_>) -> Verdict {
 
 fn fault(case: &Case<'_>, endpoint: &Endpoint, exists: bool, missed: bool) -> Fault {
     let (name, network) = (case.name(), &endpoint.network_name);
-    let short = endpoint
-        .network_id
-        .get(..12)
-        .unwrap_or(&endpoint.network_id);
+    let remembered = match endpoint.network_id.get(..12) {
+        Some(short) => format!("`{name}` is on `{network}` with the id {short}, which no network has"),
+        None => format!("`{name}` is to be on `{network}`, and no network has that name"),
+    };
     let since = if exists {
         "and the one of that name is another"
     } else {
@@ -84,9 +92,7 @@ fn fault(case: &Case<'_>, endpoint: &Endpoint, exists: bool, missed: bool) -> Fa
         format!("`{name}` belongs to a network `{network}` that was removed, {since}"),
         vec![Subject::container(name), Subject::network(network)],
     )
-    .proof(format!(
-        "Engine API: `{name}` is on `{network}` with the id {short}, which no network has"
-    ));
+    .proof(format!("Engine API: {remembered}"));
     if missed {
         fault = fault.proof(format!(
             "the engine's last error: {}",
@@ -159,6 +165,33 @@ mod tests {
         if let Fact::Known(networks) = &mut evidence.networks {
             networks.retain(|network| network.name != "my_network");
         }
+        let commands = commands(&RULE, &evidence);
+        assert_eq!(commands[0], "docker network create my_network");
+    }
+
+    fn never_started() -> Container {
+        let mut db = stale().status(Status::Created);
+        for endpoint in &mut db.endpoints {
+            endpoint.network_id.clear();
+        }
+        db.detail_mut().state.error = "network my_network not found".into();
+        db
+    }
+
+    #[test]
+    fn before_the_first_start_the_name_counts() {
+        let mut evidence = world(never_started());
+        check_rule(&RULE, &evidence, passes());
+        if let Fact::Known(networks) = &mut evidence.networks {
+            networks.retain(|network| network.name != "my_network");
+        }
+        check_rule(
+            &RULE,
+            &evidence,
+            fails(
+                "`db` belongs to a network `my_network` that was removed, and there is none of that name",
+            ),
+        );
         let commands = commands(&RULE, &evidence);
         assert_eq!(commands[0], "docker network create my_network");
     }

@@ -113,21 +113,7 @@ fn fault(
         ));
     }
     let start = shell::command(["docker", "start", name]);
-    if let Some((project, service)) = case.subject.compose_service() {
-        fault = fault.fix(Fix::new(
-            format!(
-                "In the Compose file of `{project}`, service `{service}`, give another `ipv4_address`, or \
-                 none, then `docker compose up -d {service}`"
-            ),
-            Vec::new(),
-        ));
-    } else {
-        let [off, on] = reconnect(name, endpoint, false);
-        fault = fault.fix(Fix::new(
-            format!("Let it have any address of `{network}`, and find it by name"),
-            vec![off, on, start.clone()],
-        ));
-    }
+    fault = fault.fix(any_address(case, endpoint));
     match holder {
         Some(holder) => fault.fix(Fix::new(
             format!(
@@ -138,6 +124,28 @@ fn fault(
         )),
         None => fault,
     }
+}
+
+/// Connects it anew without an address of its own choice, and starts it; Compose would undo that.
+pub(super) fn any_address(case: &Case<'_>, endpoint: &Endpoint) -> Fix {
+    if let Some((project, service)) = case.subject.compose_service() {
+        return Fix::new(
+            format!(
+                "In the Compose file of `{project}`, service `{service}`, give another `ipv4_address`, or \
+                 none, then `docker compose up -d {service}`"
+            ),
+            Vec::new(),
+        );
+    }
+    let [off, on] = reconnect(case.name(), endpoint, false);
+    let start = shell::command(["docker", "start", case.name()]);
+    Fix::new(
+        format!(
+            "Let it have any address of `{}`, and find it by name",
+            endpoint.network_name
+        ),
+        vec![off, on, start],
+    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! Small worlds for the tests of rules, and the one function that runs a rule in a test.
 //! Only what a test says differs from a healthy `running` container on `my_network`.
 
+pub(crate) mod deep;
+pub(crate) mod servers;
+pub(crate) mod tries;
+pub(crate) mod ways;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -72,6 +77,7 @@ pub(crate) fn container(name: &str) -> Container {
                 finished_at: None,
                 restarts: 0,
                 health: None,
+                refused_bind: None,
             },
             mode: Mode::Networks,
             network_mode: String::new(),
@@ -85,7 +91,10 @@ pub(crate) fn container(name: &str) -> Container {
             dns_search: Vec::new(),
             references: Vec::new(),
             env_names: Vec::new(),
+            proxies: Vec::new(),
+            proxy_exceptions: BTreeMap::new(),
             health_test: Vec::new(),
+            user: String::new(),
             sysctls: BTreeMap::new(),
             pid: 4242,
             sandbox_key: String::new(),
@@ -174,11 +183,12 @@ impl Container {
     pub(crate) fn env(mut self, lines: &[&str]) -> Self {
         let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
         let detail = self.detail_mut();
-        detail.references = reference::find(&lines, &[]);
+        detail.references = reference::find(&lines, &[], []);
         detail.env_names = lines
             .iter()
             .filter_map(|l| Some(l.split_once('=')?.0.to_owned()))
             .collect();
+        detail.proxies = reference::proxies(&lines);
         detail.run.env_names.clone_from(&detail.env_names);
         self
     }
@@ -197,6 +207,7 @@ pub(crate) fn network(name: &str, subnet: &str) -> Network {
         driver: "bridge".into(),
         internal: false,
         ipv6: false,
+        attachable: false,
         ipam: vec![Ipam {
             subnet: subnet.parse().unwrap(),
             gateway: None,
@@ -225,6 +236,7 @@ pub(crate) fn world(subject: Container) -> Evidence {
             more: Vec::new(),
             refused: Vec::new(),
             notes: Vec::new(),
+            said: None,
         },
         engine: Fact::Known(Engine {
             kind: EngineKind::Docker,
@@ -235,6 +247,8 @@ pub(crate) fn world(subject: Container) -> Evidence {
             operating_system: "Debian".into(),
             rootless: false,
             ipv4_forwarding: Some(true),
+            address_pools: Vec::new(),
+            swarm: None,
         }),
         networks: Fact::Known(vec![
             bridge,
@@ -242,8 +256,12 @@ pub(crate) fn world(subject: Container) -> Evidence {
             network("other", "172.19.0.0/16"),
         ]),
         containers: vec![subject],
+        services: Fact::NotCollected,
         visits: Vec::new(),
         missed: Vec::new(),
+        here: None,
+        repetitions: Vec::new(),
+        deep: None,
     }
 }
 
@@ -358,6 +376,13 @@ impl Evidence {
             sockets: Ok(sockets),
             ..snapshot()
         })
+    }
+
+    /// Seen from the engine's host: TCP listeners on these addresses.
+    pub(crate) fn host_listens(self, on: &[&str]) -> Self {
+        let mut host = snapshot();
+        host.sockets = Ok(on.iter().map(|at| socket(Protocol::Tcp, at)).collect());
+        self.answered_from(Viewpoint::Host, Question::Snapshot, Answer::Snapshot(host))
     }
 
     /// Asked from the subject.

@@ -31,8 +31,8 @@ listening sockets, and none of them is on this port with this protocol.
 
 The packet arrives, and the kernel answers at once that nobody is there: `connection refused`, for UDP
 an ICMP message. No firewall and no network setting changes that. Usual reasons: the port of another
-version or of the documentation, the host's port, TCP where the service speaks UDP, or one of two
-services in the container that did not start.
+version or of the documentation, the host's port, or one of two services in the container that did not
+start. TCP where the service speaks UDP is `transport-mismatch`.
 
 ## How to fix it
 
@@ -61,8 +61,11 @@ fn judge(case: &Case<'_>) -> Verdict {
         }
     };
     let port = asked.port;
-    // With no service at all it is no wrong port.
-    if services.is_empty() || listeners.iter().any(|listener| listener.port == port) {
+    // With no service at all it is no wrong port; nor where the number is right, and the protocol is not.
+    if services.is_empty()
+        || listeners.iter().any(|listener| listener.port == port)
+        || case.asked_by_the_other_protocol(&listeners).is_some()
+    {
         return Verdict::Pass;
     }
     let open: BTreeSet<Port> = services
@@ -71,17 +74,10 @@ fn judge(case: &Case<'_>) -> Verdict {
         .map(|service| service.port)
         .collect();
     let all: BTreeSet<Port> = services.iter().map(|service| service.port).collect();
-    let problem = if all.iter().any(|other| other.number == port.number) {
-        let number = port.number;
-        let other = services.iter().find(|service| service.port.number == number);
-        let other = other.map_or("", |service| service.port.protocol.as_str());
-        format!(
-            "port {number} of `{name}` is open for {other}, not for {}",
-            port.protocol.as_str()
-        )
-    } else {
-        format!("nothing listens on {port} in `{name}`; what listens there is on {}", words(&all))
-    };
+    let problem = format!(
+        "nothing listens on {port} in `{name}`; what listens there is on {}",
+        words(&all)
+    );
     let mut fault = Fault::error(
         problem,
         vec![
@@ -189,12 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn the_other_protocol_is_open() {
+    fn the_other_protocol_of_that_number_is_for_another_rule() {
         let evidence = pair(53, Protocol::Tcp, &[(Protocol::Udp, "0.0.0.0:53")]);
+        assert_eq!(judged(&evidence), Verdict::Pass);
+        // Of another number it is what there is.
+        let evidence = pair(80, Protocol::Tcp, &[(Protocol::Udp, "0.0.0.0:53")]);
         let Verdict::Fail(faults) = judged(&evidence) else {
             panic!("no fault");
         };
-        assert_eq!(faults[0].problem, "port 53 of `db` is open for udp, not for tcp");
         assert_eq!(faults[0].fixes[0].text, "Use what is open there: `db:53` by udp");
     }
 

@@ -56,7 +56,7 @@ fn a_healthy_container_from_state_to_outbound() {
     name Ok [a peer on my_network (app)] app on my_network finds it as db, mysql-db
     gateway Ok [mysql-db] 172.18.0.1 through eth0 (my_network) answers (ping, 1 ms)
     listening Ok [mysql-db] 0.0.0.0:53/udp; 0.0.0.0:80/tcp (nginx)
-    published Ok [the engine's host] 0.0.0.0:8080, [::]:8080 -> 80/tcp: reached; 127.0.0.1:5353 -> 53/udp: delivered as far as can be seen, only on this host
+    published Ok [the engine's host] 0.0.0.0:8080, [::]:8080 -> 80/tcp: reached; 127.0.0.1:5353 -> 53/udp: delivered as far as can be seen, only on the engine's host
     host Skipped [mysql-db] host.docker.internal is not set up (Linux needs --add-host host.docker.internal:host-gateway)
     outbound Ok [mysql-db] DNS 127.0.0.11 answers (3 ms); route out by 172.18.0.1; the host forwards
     ");
@@ -71,9 +71,9 @@ fn a_healthy_container_from_state_to_outbound() {
       a peer on my_network (app): mysql-db leads to 172.18.0.9
     ");
     insta::assert_snapshot!(one(&evidence, Check::Published), @r"
-    Ok [the engine's host] 0.0.0.0:8080, [::]:8080 -> 80/tcp: reached; 127.0.0.1:5353 -> 53/udp: delivered as far as can be seen, only on this host
+    Ok [the engine's host] 0.0.0.0:8080, [::]:8080 -> 80/tcp: reached; 127.0.0.1:5353 -> 53/udp: delivered as far as can be seen, only on the engine's host
       0.0.0.0:8080, [::]:8080 -> 80/tcp: reached
-      127.0.0.1:5353 -> 53/udp: delivered as far as can be seen, only on this host
+      127.0.0.1:5353 -> 53/udp: delivered as far as can be seen, only on the engine's host
       by the host's own address, 172.18.0.9:8080 -> 80/tcp: timed out
     ");
 }

@@ -1,0 +1,222 @@
+//! How the name servers fare that the subject's names of outside finally go to.
+//!
+//! Three rules share the answer, and what they are about is told apart here and nowhere else:
+//! `dns-server-is-loopback` (an address of the container's own loopback, where nobody is),
+//! `upstream-dns-fails` (they answer with an error, or they are the host's own and fail the host too),
+//! `dns-server-unreachable` (chosen ones that stay silent, or a way to them that is broken).
+
+use std::net::{IpAddr, SocketAddr};
+
+use netcheck_probe::{DnsOutcome, RecordType};
+
+use super::{Case, EMBEDDED_DNS, outcome_words};
+use crate::evidence::{Fact, Mode, Visit};
+use crate::plan::{self, UPSTREAM_TEST};
+
+/// What is known of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Servers {
+    /// The container needs none, or they are on the internet and were not asked.
+    NotApplicable,
+    /// Why it is not known.
+    Unknown(String),
+    /// At least one answers.
+    Fine,
+    /// They are on the container's own loopback, and nobody is there.
+    OwnLoopback(Heard),
+    /// They answer with errors; or they are those of the engine's host, and the host gets no answer either.
+    Failing(Heard),
+    /// No answer comes back to the container.
+    Silent(Heard),
+}
+
+/// What came of the queries that bear on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Heard {
+    /// From the subject straight to a server.
+    pub direct: Vec<(IpAddr, DnsOutcome)>,
+    /// From the subject through the embedded DNS.
+    pub embedded: Option<DnsOutcome>,
+    /// From the engine's host to its own servers.
+    pub by_host: Vec<(IpAddr, DnsOutcome)>,
+}
+
+impl Heard {
+    /// The servers that the subject asks itself.
+    pub fn servers(&self) -> Vec<IpAddr> {
+        self.direct.iter().map(|(server, _)| *server).collect()
+    }
+
+    /// Whether the host's own servers answer the host.
+    pub fn host_is_fine(&self) -> bool {
+        self.by_host.iter().any(|(_, outcome)| is_good(outcome))
+    }
+
+    /// Each query in a sentence.
+    pub fn proofs(&self, name: &str) -> Vec<String> {
+        let mut facts = Vec::new();
+        for (server, outcome) in &self.direct {
+            facts.push(format!(
+                "seen from `{name}`: asking {server} port 53 for {UPSTREAM_TEST}: {}",
+                outcome_words(outcome)
+            ));
+        }
+        if let Some(outcome) = &self.embedded {
+            facts.push(format!(
+                "seen from `{name}`: asking the embedded DNS (127.0.0.11) for {UPSTREAM_TEST}: {}",
+                outcome_words(outcome)
+            ));
+        }
+        for (server, outcome) in &self.by_host {
+            facts.push(format!(
+                "seen from the engine's host: asking its own server {server} for {UPSTREAM_TEST}: {}",
+                outcome_words(outcome)
+            ));
+        }
+        facts
+    }
+}
+
+/// The name does not exist, by agreement: saying so is the right answer, and any other is none of ours.
+fn is_good(outcome: &DnsOutcome) -> bool {
+    !is_error(outcome) && !is_silence(outcome)
+}
+
+fn is_error(outcome: &DnsOutcome) -> bool {
+    matches!(
+        outcome,
+        DnsOutcome::ServFail | DnsOutcome::Refused | DnsOutcome::OtherCode(_)
+    )
+}
+
+fn is_silence(outcome: &DnsOutcome) -> bool {
+    matches!(outcome, DnsOutcome::TimedOut | DnsOutcome::Undelivered(_))
+}
+
+impl Case<'_> {
+    /// The servers chosen with `--dns`.
+    pub fn chosen_servers(&self) -> Vec<IpAddr> {
+        let chosen = self.detail.dns.iter();
+        chosen.filter_map(|server| server.parse().ok()).collect()
+    }
+
+    /// See [`Servers`].
+    pub fn servers(&self) -> Servers {
+        let networks = self.networks();
+        let is_apart = !self.is_joined()
+            || networks.is_empty()
+            || networks.iter().all(|(network, _)| network.internal);
+        if is_apart && self.detail.mode != Mode::Host {
+            return Servers::NotApplicable;
+        }
+        let seen = self.visit().map_err(str::to_owned).and_then(|visit| {
+            let conf = self.snapshot()?.resolv_conf.as_ref();
+            Ok((visit, conf.map_err(Clone::clone)?))
+        });
+        let (visit, conf) = match seen {
+            Ok(seen) => seen,
+            Err(reason) => return Servers::Unknown(reason),
+        };
+        let chosen = self.chosen_servers();
+        let has_embedded = conf.nameservers.contains(&EMBEDDED_DNS);
+        let servers = if has_embedded {
+            &chosen
+        } else {
+            &conf.nameservers
+        };
+        let mut heard = Heard {
+            by_host: self.heard_by_host(),
+            ..Heard::default()
+        };
+        let mut failed = None;
+        for server in servers {
+            match outcome(visit, *server) {
+                Fact::Known(outcome) => heard.direct.push((*server, outcome)),
+                Fact::NotCollected => {}
+                Fact::Failed(reason) => failed = Some(reason),
+            }
+        }
+        if heard.direct.iter().any(|(_, outcome)| is_good(outcome)) {
+            return Servers::Fine;
+        }
+        match failed {
+            Some(reason) if !has_embedded => return Servers::Unknown(reason),
+            None if !heard.direct.is_empty() => return self.without_answer(heard),
+            None if !has_embedded => return Servers::NotApplicable,
+            _ => heard.direct.clear(),
+        }
+        match outcome(visit, EMBEDDED_DNS) {
+            // The embedded DNS itself is not there: nothing is known of the servers behind it.
+            Fact::Known(DnsOutcome::Undelivered(errno)) => {
+                Servers::Unknown(format!("the embedded DNS: {}", errno.words()))
+            }
+            Fact::Known(outcome) if is_good(&outcome) => Servers::Fine,
+            Fact::Known(outcome) => {
+                // Engines that write their servers into the comment answer SERVFAIL for silence, too.
+                let is_their_word = is_error(&outcome)
+                    && (outcome != DnsOutcome::ServFail || conf.upstreams.is_empty());
+                let hosts = chosen.is_empty() && !heard.by_host.is_empty();
+                let dead = hosts && !heard.host_is_fine();
+                heard.embedded = Some(outcome);
+                if is_their_word || dead {
+                    Servers::Failing(heard)
+                } else {
+                    Servers::Silent(heard)
+                }
+            }
+            // Not asked, because the servers behind it are on the internet; or because nobody could say
+            // which they are.
+            Fact::NotCollected if plan::asks_the_internet(self).is_some() => Servers::NotApplicable,
+            Fact::NotCollected => Servers::Unknown(match self.host_visit() {
+                Err(why) => format!("which they are, the engine's host would know: {why}"),
+                Ok(_) => "which they are could not be read on the engine's host".into(),
+            }),
+            Fact::Failed(reason) => Servers::Unknown(reason),
+        }
+    }
+
+    /// No server that the subject asks itself gave a good answer.
+    fn without_answer(&self, heard: Heard) -> Servers {
+        // In host mode it asks as the host does.
+        let is_host = self.detail.mode == Mode::Host && self.detail.dns.is_empty();
+        if is_host || heard.direct.iter().any(|(_, outcome)| is_error(outcome)) {
+            return Servers::Failing(heard);
+        }
+        let nobody = |(server, outcome): &(IpAddr, DnsOutcome)| {
+            server.is_loopback() && matches!(outcome, DnsOutcome::Undelivered(_))
+        };
+        if heard.direct.iter().all(nobody) {
+            return Servers::OwnLoopback(heard);
+        }
+        let hosts = |server: &IpAddr| {
+            let mut own = heard.by_host.iter();
+            own.any(|(other, outcome)| other == server && !is_good(outcome))
+        };
+        if self.detail.dns.is_empty() && heard.servers().iter().all(hosts) {
+            return Servers::Failing(heard);
+        }
+        Servers::Silent(heard)
+    }
+
+    /// What the host's own servers made of the test name, asked from the host.
+    pub fn heard_by_host(&self) -> Vec<(IpAddr, DnsOutcome)> {
+        let Ok(visit) = self.host_visit() else {
+            return Vec::new();
+        };
+        let Some(Ok(conf)) = visit.snapshot().known().map(|seen| &seen.resolv_conf) else {
+            return Vec::new();
+        };
+        let heard = conf.nameservers.iter();
+        heard
+            .filter_map(|server| Some((*server, outcome(visit, *server).known()?.clone())))
+            .collect()
+    }
+}
+
+fn outcome(visit: &Visit, server: IpAddr) -> Fact<DnsOutcome> {
+    match visit.query(UPSTREAM_TEST, RecordType::A, SocketAddr::new(server, 53)) {
+        Fact::Known(query) => Fact::Known(query.outcome.clone()),
+        Fact::NotCollected => Fact::NotCollected,
+        Fact::Failed(reason) => Fact::Failed(reason),
+    }
+}

@@ -1,0 +1,182 @@
+//! A published port leads nowhere, because the rule that translates its packets is gone.
+
+use std::net::SocketAddr;
+
+use netcheck_probe::{Accepts, Protocol};
+
+use crate::case::Case;
+use crate::evidence::Binding;
+use crate::plan::nearest;
+use crate::report::{Fix, Subject};
+use crate::rule::{Check, Fault, Rule, Verdict};
+use crate::shell;
+
+/// The process that holds a published port where there is no proxy.
+const ENGINE: &str = "dockerd";
+
+/// See the module.
+pub static RULE: Rule = Rule {
+    code: "nat-rules-missing",
+    title: "no NAT rule leads from the published port to the container",
+    check: Check::Published,
+    explained_by: &["docker-chains-missing", "engine-iptables-off"],
+    docs: "\
+## What it checks
+
+On the engine's host a connection to the published port opens, and nobody takes it: it stays in the accept queue of
+the host's own socket. With `--userland-proxy=false` that socket is the engine's, which only keeps the port from
+others; connections are to be translated before they come to it.
+
+## Why it matters
+
+Clients connect, and then nothing happens, until they give up. `iptables -t nat -F` in a firewall script, or a
+firewall service that starts anew, takes Docker's rules away, and the engine does not notice.
+
+## How to fix it
+
+`systemctl restart docker` writes them again. Then keep that script from flushing tables that are not its own. With
+the proxy (the default) connections still come through without the rules; only the client's address is lost.
+
+## When it is wrong
+
+The engine was started with `--iptables=false` and `--userland-proxy=false` at once: then there is nothing that could
+lead to the container, and one of the two has to go. Or the proxy of that port hangs.
+",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Verdict {
+    let bindings = &case.subject.published;
+    let tcp = |binding: &&Binding| binding.container.protocol == Protocol::Tcp;
+    if !case.is_joined() || !bindings.iter().any(|binding| tcp(&binding)) {
+        return Verdict::NotApplicable;
+    }
+    let Ok(visit) = case.host_visit() else {
+        return Verdict::NotApplicable;
+    };
+    let mut faults: Vec<Fault> = Vec::new();
+    for binding in bindings.iter().filter(tcp) {
+        let (Some(address), Some(port)) = (binding.host_address, binding.host_port) else {
+            continue;
+        };
+        let to = SocketAddr::new(nearest(address), port);
+        let Some(Accepts::Waiting { queued, .. }) = visit.accepts(to).known().copied() else {
+            continue;
+        };
+        let holder = holder(case, port);
+        if holder.is_some_and(|name| name != ENGINE) {
+            continue;
+        }
+        let fault = fault(case, binding, to, *queued, holder);
+        // Both families of one port tell the same story.
+        if faults.iter().all(|known| known.problem != fault.problem) {
+            faults.push(fault);
+        }
+    }
+    Verdict::from_faults(faults)
+}
+
+/// Who holds the port on the host, where that was seen.
+fn holder<'a>(case: &Case<'a>, port: u16) -> Option<&'a str> {
+    let sockets = case.host_snapshot()?.sockets.as_ref().ok()?;
+    let mut on = sockets
+        .iter()
+        .filter(|socket| socket.protocol == Protocol::Tcp && socket.local.port() == port);
+    on.find_map(|socket| Some(socket.owner.as_ref()?.name.as_str()))
+}
+
+fn fault(
+    case: &Case<'_>,
+    binding: &Binding,
+    to: SocketAddr,
+    queued: u32,
+    holder: Option<&str>,
+) -> Fault {
+    let name = case.name();
+    let side = case.host_side(binding.container);
+    let by = holder.map_or_else(String::new, |holder| format!(" of `{holder}`"));
+    Fault::error(
+        format!(
+            "connections to {side} open and end nowhere: no NAT rule leads on to port {} of `{name}`",
+            binding.container
+        ),
+        vec![Subject::container(name), Subject::port(binding.container)],
+    )
+    .proof(format!(
+        "seen from the engine's host: {to}: connected, and nobody took it ({queued} wait in the queue of the host's \
+         own socket{by})"
+    ))
+    .fix(Fix::new(
+        "Have the engine write its rules again, on the engine's host (as root); containers that it does not start \
+         by itself have to be started",
+        vec![shell::command(["systemctl", "restart", "docker"])],
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use netcheck_probe::{Accepts, Answer, Process, Protocol, Question, Snapshot};
+
+    use super::RULE;
+    use crate::evidence::{Evidence, Viewpoint};
+    use crate::rules::testing::{
+        binding, check_rule, commands, container, fails, not_applicable, passes, snapshot, socket,
+        tcp, udp, world,
+    };
+
+    fn seen(accepts: Accepts, owner: Option<&str>) -> Evidence {
+        let mut held = socket(Protocol::Tcp, "0.0.0.0:18085");
+        held.owner = owner.map(|name| Process {
+            pid: 7,
+            name: name.into(),
+            state: 'S',
+        });
+        let host = Snapshot {
+            sockets: Ok(vec![held]),
+            ..snapshot()
+        };
+        world(container("web").publishes(binding("0.0.0.0", 18085, tcp(80))))
+            .answered_from(Viewpoint::Host, Question::Snapshot, Answer::Snapshot(host))
+            .answered_from(
+                Viewpoint::Host,
+                Question::Accepts {
+                    to: "127.0.0.1:18085".parse().unwrap(),
+                    patience_ms: 1000,
+                },
+                Answer::Accepts(accepts),
+            )
+    }
+
+    fn waiting() -> Accepts {
+        Accepts::Waiting {
+            queued: 2,
+            waited_ms: 1000,
+        }
+    }
+
+    #[test]
+    fn connections_that_nobody_takes() {
+        for owner in [None, Some("dockerd")] {
+            let evidence = seen(waiting(), owner);
+            check_rule(
+                &RULE,
+                &evidence,
+                fails(
+                    "connections to host port 18085 open and end nowhere: no NAT rule leads on to port 80/tcp \
+                     of `web`",
+                ),
+            );
+            assert_eq!(commands(&RULE, &evidence), ["systemctl restart docker"]);
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_takes_them_or_hangs_and_ports_that_were_not_tried() {
+        let taken = Accepts::Accepted { took_ms: 1 };
+        check_rule(&RULE, &seen(taken, None), passes());
+        check_rule(&RULE, &seen(waiting(), Some("docker-proxy")), passes());
+        let udp = container("dns").publishes(binding("0.0.0.0", 53, udp(53)));
+        check_rule(&RULE, &world(udp), not_applicable());
+        check_rule(&RULE, &world(container("web")), not_applicable());
+    }
+}

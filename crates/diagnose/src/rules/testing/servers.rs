@@ -1,0 +1,55 @@
+//! What name servers were heard to answer.
+
+use std::net::SocketAddr;
+
+use netcheck_probe::{Answer, DnsOutcome, DnsQuery, Question, RecordType, ResolvConf};
+
+use super::{container, ip, snapshot};
+use crate::evidence::{Container, Evidence, Viewpoint};
+use crate::plan::UPSTREAM_TEST;
+
+fn test(server: &str, outcome: DnsOutcome) -> (Question, Answer) {
+    let server = SocketAddr::new(ip(server), 53);
+    let question = Question::Query {
+        name: UPSTREAM_TEST.into(),
+        record: RecordType::A,
+        server,
+    };
+    let answer = Answer::Query(DnsQuery {
+        name: UPSTREAM_TEST.into(),
+        record: RecordType::A,
+        server,
+        outcome,
+        took_ms: 5000,
+    });
+    (question, answer)
+}
+
+/// The subject asked this server for the test name.
+pub(crate) fn asked(evidence: Evidence, server: &str, outcome: DnsOutcome) -> Evidence {
+    let (question, answer) = test(server, outcome);
+    evidence.answered(question, answer)
+}
+
+/// The engine's host, which has this server and no other, asked it.
+pub(crate) fn by_host(evidence: Evidence, server: &str, outcome: DnsOutcome) -> Evidence {
+    let (question, answer) = test(server, outcome);
+    host_has(evidence, &[server]).answered_from(Viewpoint::Host, question, answer)
+}
+
+/// The engine's host has these servers.
+pub(crate) fn host_has(evidence: Evidence, servers: &[&str]) -> Evidence {
+    let mut host = snapshot();
+    host.resolv_conf = Ok(ResolvConf {
+        nameservers: servers.iter().map(|server| ip(server)).collect(),
+        ..ResolvConf::default()
+    });
+    evidence.answered_from(Viewpoint::Host, Question::Snapshot, Answer::Snapshot(host))
+}
+
+/// `app`, made with `--dns`.
+pub(crate) fn with_dns(server: &str) -> Container {
+    let mut app = container("app");
+    app.detail_mut().dns.push(server.into());
+    app
+}
