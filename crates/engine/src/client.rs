@@ -15,10 +15,17 @@ use netcheck_diagnose::clean::clean;
 use netcheck_diagnose::evidence::EngineKind;
 
 use crate::deadline::Deadline;
+use crate::dial::Dial;
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 
 /// Where the engine listens when nobody says otherwise.
+#[cfg(not(windows))]
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// Where the engine listens when nobody says otherwise.
+#[cfg(windows)]
+pub const DEFAULT_HOST: &str = "npipe:////./pipe/docker_engine";
 
 /// The newest API whose answers our models know (bollard's own).
 const NEWEST_API: (u32, u32) = (1, 53);
@@ -28,6 +35,8 @@ const NEWEST_API: (u32, u32) = (1, 53);
 pub struct Client {
     pub(crate) docker: Docker,
     pub(crate) host: String,
+    /// How `host` was reached.
+    pub(crate) endpoint: Endpoint,
     pub(crate) version: SystemVersion,
     pub(crate) api_version: String,
     pub(crate) kind: EngineKind,
@@ -41,6 +50,7 @@ pub struct Client {
 enum Address {
     Unix(PathBuf),
     Tcp(String),
+    Through(Dial),
 }
 
 impl Client {
@@ -52,7 +62,24 @@ impl Client {
     /// The address is unusable, nobody answers there in time, the answer is unreadable, or it is
     /// an engine for Windows containers.
     pub async fn connect(host: &str, pinned: Option<&str>, deadline: Deadline) -> Result<Self> {
-        let address = parse_host(host)?;
+        Self::connect_to(&Endpoint::direct(host), pinned, deadline).await
+    }
+
+    /// The same for an endpoint, which may have to be reached through the docker CLI.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`]; the reason of a connection through the docker CLI is the CLI's.
+    pub async fn connect_to(
+        endpoint: &Endpoint,
+        pinned: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Self> {
+        let host = endpoint.host.as_str();
+        let address = match &endpoint.through {
+            Some(command) => Address::Through(Dial::new(command)),
+            None => parse_host(host)?,
+        };
         // The engine's own silence is bounded by the run's deadline, not by the transport's.
         let transport_timeout = 3600;
         let mut peer = None;
@@ -70,6 +97,7 @@ impl Client {
                 transport_timeout,
                 API_DEFAULT_VERSION,
             ),
+            Address::Through(dial) => through(dial, transport_timeout),
         }
         .map_err(|error| Error::BadHost {
             host: clean(host),
@@ -83,7 +111,13 @@ impl Client {
                     after: deadline.whole(),
                 });
             }
-            Ok(Err(error)) => return Err(connection_error(host, doing, &error)),
+            Ok(Err(error)) => {
+                let error = connection_error(host, doing, &error);
+                return Err(match &address {
+                    Address::Through(dial) => with_reason(error, &dial.reason(deadline).await),
+                    _ => error,
+                });
+            }
             Ok(Ok(version)) => version,
         };
         let os = version.os.as_deref().unwrap_or_default();
@@ -117,6 +151,7 @@ impl Client {
         Ok(Self {
             docker,
             host: host.to_owned(),
+            endpoint: endpoint.clone(),
             api_version,
             kind: if podman {
                 EngineKind::Podman
@@ -156,6 +191,11 @@ impl Client {
         &self.host
     }
 
+    /// How it is connected to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// The engine's version, e.g. `20.10.24`.
     pub fn engine_version(&self) -> &str {
         self.version.version.as_deref().unwrap_or("unknown")
@@ -189,6 +229,35 @@ impl Client {
     }
 }
 
+/// The docker CLI's connections under bollard's requests.
+fn through(dial: &Dial, timeout: u64) -> std::result::Result<Docker, ApiError> {
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .build(dial.clone());
+    Docker::connect_with_custom_transport(
+        move |request: bollard::BollardRequest| {
+            let answer = client.request(request);
+            async move { answer.await.map_err(ApiError::from) }
+        },
+        // Only HTTP's Host header sees it, and the engine does not look at that.
+        Some("http://docker"),
+        timeout,
+        API_DEFAULT_VERSION,
+    )
+}
+
+/// What the docker CLI said is the reason; that its pipe ended says nothing.
+fn with_reason(error: Error, said: &str) -> Error {
+    match error {
+        Error::Unreachable { host, .. } if !said.is_empty() => Error::Unreachable {
+            host,
+            why: clean(&netcheck_diagnose::redact::text(
+                &said.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+            )),
+        },
+        other => other,
+    }
+}
+
 fn parse_host(host: &str) -> Result<Address> {
     let bad = |why: &str| Error::BadHost {
         host: clean(host),
@@ -211,7 +280,9 @@ fn parse_host(host: &str) -> Result<Address> {
     let authority = match host.split_once("://") {
         Some(("tcp" | "http", rest)) => rest,
         Some(("ssh" | "npipe" | "fd" | "https", _)) => {
-            return Err(bad("this kind of connection is not supported yet"));
+            return Err(bad(
+                "only the docker command line can connect to this kind of address",
+            ));
         }
         Some(_) => return Err(bad("unknown scheme")),
         None => host,
@@ -353,6 +424,14 @@ pub(crate) fn api_error(host: &str, doing: &str, error: &ApiError) -> Error {
                 doing: doing.into(),
                 after: Duration::from_secs(3600),
             };
+        }
+        // What the layers in between are called is nobody's matter.
+        ApiError::HyperLegacyError { err } => {
+            let mut cause: &dyn std::error::Error = err;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            clean(&cause.to_string())
         }
         other => {
             let mut words = other.to_string();

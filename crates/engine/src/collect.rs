@@ -7,10 +7,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, HostConfigLogConfig, SystemInfo,
 };
-use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListNetworksOptions, ListServicesOptions, ListTasksOptions,
+    LogsOptionsBuilder,
+};
 use futures_util::stream::{self, StreamExt};
 use netcheck_diagnose::clean::clean;
-use netcheck_diagnose::evidence::{Container, ENGINE_HOST, Engine, Fact, Network};
+use netcheck_diagnose::evidence::{
+    Container, ENGINE_HOST, Engine, Fact, Network, Service, SwarmRole,
+};
+use netcheck_diagnose::refused_bind;
 
 use crate::client::{Client, status_of};
 use crate::convert;
@@ -26,12 +32,22 @@ const MOST_INSPECTED: usize = 100;
 /// Calls under way at once.
 const AT_ONCE: usize = 16;
 
+/// Of so many containers of one run the log is read.
+const MOST_LOGS: usize = 4;
+
+/// Of so many lines of a log: a program says why it ends when it ends.
+const LOG_LINES: &str = "20";
+
+/// Of so many bytes, whatever a line holds.
+const MOST_OF_LOG: usize = 64 * 1024;
+
 /// What the API said.
 pub(crate) struct Collected {
     pub(crate) subject: String,
     pub(crate) engine: Fact<Engine>,
     pub(crate) networks: Fact<Vec<Network>>,
     pub(crate) containers: Vec<Container>,
+    pub(crate) services: Fact<Vec<Service>>,
     /// Ids of helpers of ours whose time was over long ago.
     pub(crate) expired: Vec<String>,
 }
@@ -83,8 +99,14 @@ pub(crate) async fn collect(
     let known_networks = networks.as_deref().unwrap_or_default();
     let mut containers = listed(&list, known_networks);
     let info: Option<SystemInfo> = info.ok();
+    let engine = convert::engine(client, info.as_ref());
+    let services = if engine.swarm == Some(SwarmRole::Manager) {
+        services(client, deadline.half()).await.into()
+    } else {
+        Fact::NotCollected
+    };
     let mut subject_error = None;
-    let usual_log = usual_log(&inspected, info.as_ref());
+    let usual_log = info.as_ref().map(usual_log);
     for (id, result) in inspected {
         let Some(at) = containers.iter().position(|container| container.id == id) else {
             continue;
@@ -109,16 +131,66 @@ pub(crate) async fn collect(
     if let Some(error) = subject_error {
         return Err(error);
     }
+    let ends = containers
+        .iter_mut()
+        .filter(|one| one.id == subject || also.iter().any(|host| is_called(one, host)))
+        .filter(|one| refused_bind::may_be(one));
+    for container in ends.take(MOST_LOGS) {
+        let log = end_of_log(client, &container.id, deadline.half()).await;
+        if let Fact::Known(detail) = &mut container.detail {
+            detail.state.refused_bind = log.and_then(|log| refused_bind::find(&log, detail));
+        }
+    }
     if subject == ENGINE_HOST {
         containers.push(Container::engine_host());
     }
     Ok(Collected {
         subject,
-        engine: Fact::Known(convert::engine(client, info.as_ref())),
+        engine: Fact::Known(engine),
         networks: networks.into(),
         containers,
+        services,
         expired: expired(&list),
     })
+}
+
+/// The last lines that a container wrote; none where the engine does not give them.
+async fn end_of_log(client: &Client, id: &str, deadline: Deadline) -> Option<String> {
+    let options = LogsOptionsBuilder::new()
+        .stdout(true)
+        .stderr(true)
+        .tail(LOG_LINES)
+        .build();
+    let read = async {
+        let mut log = String::new();
+        let mut stream = std::pin::pin!(client.docker.logs(id, Some(options)));
+        while let Some(part) = stream.next().await {
+            log.push_str(&String::from_utf8_lossy(&part?.into_bytes()));
+            if log.len() > MOST_OF_LOG {
+                break;
+            }
+        }
+        Ok(log)
+    };
+    let doing = "reading the end of a log";
+    client.call(deadline, doing, read).await.ok()
+}
+
+/// The services of the swarm that this engine manages, with their tasks.
+async fn services(client: &Client, deadline: Deadline) -> Result<Vec<Service>, String> {
+    let docker = &client.docker;
+    let services = client.call(
+        deadline,
+        "listing the services",
+        docker.list_services(None::<ListServicesOptions>),
+    );
+    let tasks = client.call(
+        deadline,
+        "listing the tasks of services",
+        docker.list_tasks(None::<ListTasksOptions>),
+    );
+    let (services, tasks) = tokio::try_join!(services, tasks).map_err(|error| error.to_string())?;
+    Ok(convert::services(services, &tasks))
 }
 
 /// Helpers of ours that no run can still be waiting for: their label says until when one could.
@@ -186,32 +258,14 @@ fn among(list: Vec<ContainerSummary>, label: Option<&(String, String)>) -> Vec<C
         .collect()
 }
 
-/// The log settings of a new container that says nothing about them: what every container has, or
-/// else the daemon's driver without options. One container alone says nothing about what is usual.
-fn usual_log(
-    inspected: &[(String, Result<Inspected>)],
-    info: Option<&SystemInfo>,
-) -> Option<HostConfigLogConfig> {
-    let all: Vec<_> = inspected
-        .iter()
-        .filter_map(|(_, result)| {
-            let (inspect, _) = result.as_ref().ok()?;
-            inspect.host_config.as_ref()?.log_config.as_ref()
-        })
-        // No daemon keeps no logs; who wants none says so.
-        .filter(|log| log.typ.as_deref() != Some("none"))
-        .collect();
-    if let [first, others @ ..] = all.as_slice()
-        && !others.is_empty()
-        && others.iter().all(|other| other == first)
-    {
-        return Some((*first).clone());
-    }
-    let driver = info?.logging_driver.clone()?;
-    Some(HostConfigLogConfig {
-        typ: Some(driver),
+/// The log settings that a fix need not repeat: the daemon's driver without options. Which options
+/// the daemon adds by itself is not to be had from its API, so options are always repeated: what
+/// several containers have in common may well be what their owner chose.
+fn usual_log(info: &SystemInfo) -> HostConfigLogConfig {
+    HostConfigLogConfig {
+        typ: info.logging_driver.clone(),
         config: Some(HashMap::new()),
-    })
+    }
 }
 
 type Inspected = (

@@ -4,6 +4,7 @@
 //! log options go through [`redact`], and what may be secret all the same is left out.
 
 mod recreate;
+mod swarm;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -13,13 +14,15 @@ use bollard::models::{
     ImageInspect, Network as ApiNetwork, PortMap, PortSummary, SystemInfo,
 };
 use netcheck_diagnose::evidence::{
-    Binding, Container, Detail, Endpoint, Engine, Fact, Health, HostsLine, Ipam, Mode, Network,
-    Port, State, Status,
+    AddressPool, Binding, Container, Detail, Endpoint, Engine, Fact, Health, HostsLine, Ipam, Mode,
+    Network, Port, State, Status,
 };
 use netcheck_diagnose::probe::Protocol;
 use netcheck_diagnose::{redact, reference};
 
 use crate::client::Client;
+
+pub(crate) use swarm::services;
 
 const COMPOSE: &str = "com.docker.compose.";
 
@@ -41,6 +44,20 @@ pub(crate) fn engine(client: &Client, info: Option<&SystemInfo>) -> Engine {
                 .and_then(|info| info.docker_root_dir.as_deref())
                 .is_some_and(|dir| dir.starts_with("/home/")),
         ipv4_forwarding: info.and_then(|info| info.ipv4_forwarding),
+        address_pools: info
+            .and_then(|info| info.default_address_pools.as_ref())
+            .into_iter()
+            .flatten()
+            .filter_map(|pool| {
+                Some(AddressPool {
+                    base: pool.base.as_deref()?.parse().ok()?,
+                    size: pool.size?.try_into().ok()?,
+                })
+            })
+            .collect(),
+        swarm: info
+            .and_then(|info| info.swarm.as_ref())
+            .and_then(swarm::role),
     }
 }
 
@@ -66,6 +83,7 @@ pub(crate) fn network(network: ApiNetwork) -> Option<Network> {
         driver: network.driver.unwrap_or_default(),
         internal: network.internal.unwrap_or_default(),
         ipv6: network.enable_ipv6.unwrap_or_default(),
+        attachable: network.attachable.unwrap_or_default(),
         ipam,
         options: network.options.unwrap_or_default().into_iter().collect(),
         compose: compose_labels(network.labels.as_ref(), &["project", "network"]),
@@ -151,6 +169,9 @@ pub(crate) fn inspected(
     let settings = inspect.network_settings.unwrap_or_default();
     let state = inspect.state.unwrap_or_default();
     let env = config.env.unwrap_or_default();
+    let labels = config.labels.iter().flatten();
+    let mut labels: Vec<(&str, &str)> = labels.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    labels.sort_unstable();
     let words: Vec<String> = config
         .entrypoint
         .iter()
@@ -206,6 +227,8 @@ pub(crate) fn inspected(
                         .unwrap_or_default(),
                 })
             }),
+            // Read from its log, where that could say it.
+            refused_bind: None,
         },
         mode: mode.clone(),
         network_mode: mode_word.clone(),
@@ -240,10 +263,17 @@ pub(crate) fn inspected(
         dns: host.dns.unwrap_or_default(),
         dns_options: host.dns_options.unwrap_or_default(),
         dns_search: host.dns_search.unwrap_or_default(),
-        references: reference::find(&env, &words),
+        references: reference::find(&env, &words, labels),
         env_names: env
             .iter()
             .filter_map(|line| Some(line.split_once('=')?.0.to_owned()))
+            .collect(),
+        proxies: reference::proxies(&env),
+        proxy_exceptions: env
+            .iter()
+            .filter_map(|line| line.split_once('='))
+            .filter(|(name, list)| name.eq_ignore_ascii_case("no_proxy") && !list.is_empty())
+            .map(|(name, list)| (name.to_owned(), redact::text(list)))
             .collect(),
         health_test: redact::arguments(
             &config
@@ -252,6 +282,12 @@ pub(crate) fn inspected(
                 .unwrap_or_default(),
         )
         .0,
+        user: match config.user.unwrap_or_default() {
+            user if ["0", "root"].contains(&user.split(':').next().unwrap_or_default()) => {
+                String::new()
+            }
+            user => user,
+        },
         sysctls: host.sysctls.unwrap_or_default().into_iter().collect(),
         pid: state
             .pid

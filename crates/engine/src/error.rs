@@ -144,7 +144,7 @@ impl Error {
     pub fn advice(&self) -> String {
         match self {
             Self::BadHost { .. } => {
-                "Use unix:///PATH or tcp://HOST:PORT in -H or DOCKER_HOST, or leave both away.".into()
+                "Use unix:///PATH, tcp://HOST:PORT or ssh://HOST in -H or DOCKER_HOST, or leave both away.".into()
             }
             Self::Unreachable { .. } => {
                 "Check that the engine runs (`docker version`) and that -H or DOCKER_HOST names the right one."

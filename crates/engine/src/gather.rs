@@ -11,8 +11,10 @@ use netcheck_diagnose::request::{Outbound, Request};
 use crate::client::Client;
 use crate::collect::{self, Collected, collect};
 use crate::deadline::Deadline;
+use crate::deep;
 use crate::error::{Error, Result};
 use crate::helper::Run;
+use crate::here;
 use crate::image::remove_expired;
 use crate::namespace::Namespace;
 use crate::visits::Visits;
@@ -39,6 +41,8 @@ pub struct Options {
     pub probe: ProbeMode,
     /// A place outside that packets may go to.
     pub outbound: Option<Outbound>,
+    /// Read packet filters and watch packets where something fails.
+    pub deep: bool,
 }
 
 /// Told what is being done, before it is done.
@@ -47,10 +51,19 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 /// The last part of the time, kept for putting the report together and for slow machines.
 pub(crate) const RESERVE: Duration = Duration::from_millis(100);
 
-/// How much of the time that is left the first round may take, in hundredths. A name server that
-/// does not answer would eat it all; with the usual 5 s this leaves it the 2 s that make its
-/// silence a fact, and as much again for the second round.
-pub(crate) const FIRST_ROUND: u32 = 55;
+/// How much of the time that is left a probe may take for its answers in the first round, in hundredths.
+/// A name server that does not answer would eat it all; with the usual 5 s this leaves it the 2 s that
+/// make its silence a fact, and as much again for the second round.
+const FIRST_ANSWERS: u32 = 55;
+
+/// The same for the whole round, in which a machine that is busy takes its time to start the helpers.
+const FIRST_ROUND: u32 = 75;
+
+/// The share of the first round.
+pub(crate) fn first_round(deadline: Deadline) -> Deadline {
+    let answers = deadline.left() * FIRST_ANSWERS / 100;
+    deadline.part(FIRST_ROUND).with_answers_within(answers)
+}
 
 /// Finds out what there is to know about one container.
 ///
@@ -82,11 +95,13 @@ pub async fn gather(
     progress("looking from inside");
     let namespaces = Namespace::known(&evidence.containers);
     let first = plan::first(&evidence);
-    let (seen, ()) = tokio::join!(
-        visits.carry_out(run, first, &namespaces, deadline.part(FIRST_ROUND)),
+    let (seen, here, ()) = tokio::join!(
+        visits.carry_out(run, first, &namespaces, first_round(deadline)),
+        here::look(client, &evidence, first_round(deadline)),
         // What a power cut left behind, of runs long over.
         remove_expired(client, expired, deadline),
     );
+    evidence.here = here;
     add(&mut evidence, seen, &Plan::new());
     progress("looking closer");
     let second = plan::second(&evidence);
@@ -96,6 +111,19 @@ pub async fn gather(
     );
     add(&mut evidence, seen, &second);
     replace_if_changed(&mut evidence, now?);
+    if options.deep {
+        let mode = options.probe;
+        deep::look(
+            client,
+            mode,
+            &mut evidence,
+            &mut visits,
+            run,
+            &namespaces,
+            progress,
+        )
+        .await;
+    }
     Ok(evidence)
 }
 
@@ -112,12 +140,17 @@ pub(crate) fn evidence(collected: Collected) -> Evidence {
             more: Vec::new(),
             refused: Vec::new(),
             notes: Vec::new(),
+            said: None,
         },
         engine: collected.engine,
         networks: collected.networks,
         containers: collected.containers,
+        services: collected.services,
         visits: Vec::new(),
         missed: Vec::new(),
+        here: None,
+        repetitions: Vec::new(),
+        deep: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! near or far.
 //!
 //! The helper has no privileges: no capability, no new ones, a user that owns nothing, a read-only
-//! root without a shell. It ends by itself when its input ends, i.e. when this process does, and
+//! root without a shell. Only for `--deep` it has two capabilities. It ends by itself when its input ends, i.e. when this process does, and
 //! the engine removes it then.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,7 +86,7 @@ impl Run {
         self.reaper
             .get_or_init(|| async {
                 let program = self.reaper_program.as_ref()?;
-                Reaper::spawn(program, client.host(), &self.id).ok()
+                Reaper::spawn(program, client.endpoint(), &self.id).ok()
             })
             .await;
     }
@@ -103,16 +103,26 @@ fn unique_id() -> String {
     format!("{:08x}{random:016x}", now as u32)
 }
 
+/// What a helper may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// Nothing that nobody may not do.
+    None,
+    /// Read the packet filter and watch packets, for `--deep`.
+    Deep,
+}
+
 /// Starts the probe beside `network_mode` (`container:ID`, `host`, or a network's id).
 pub(crate) async fn open(
     client: &Client,
     run: &Run,
     image: &ProbeImage,
     network_mode: &str,
+    rights: Rights,
     deadline: Deadline,
 ) -> Result<Session, String> {
     run.watch(client).await;
-    let start = start(client, run, image, network_mode, deadline);
+    let start = start(client, run, image, network_mode, rights, deadline);
     tokio::time::timeout_at(deadline.end(), start)
         .await
         .map_err(|_| "the helper container was not up in time".to_owned())?
@@ -123,6 +133,7 @@ async fn start(
     run: &Run,
     image: &ProbeImage,
     network_mode: &str,
+    rights: Rights,
     deadline: Deadline,
 ) -> Result<Session, String> {
     let words = |doing: &str, error: &bollard::errors::Error| {
@@ -132,7 +143,7 @@ async fn start(
         let options = CreateContainerOptionsBuilder::new().build();
         client
             .docker
-            .create_container(Some(options), body(run, image, network_mode))
+            .create_container(Some(options), body(run, image, network_mode, rights))
     };
     let doing = "making a helper container";
     // From here on a container may be there, even if nobody hears of it.
@@ -206,7 +217,16 @@ fn is_about_a_container(error: &bollard::errors::Error) -> bool {
     words.contains("No such container") || words.contains("network ")
 }
 
-fn body(run: &Run, image: &ProbeImage, network_mode: &str) -> ContainerCreateBody {
+fn body(run: &Run, image: &ProbeImage, network_mode: &str, rights: Rights) -> ContainerCreateBody {
+    // Only root gets what is added, and may read /proc/net/ip_tables_names.
+    let (user, added) = match rights {
+        // Nobody: the questions need no user's rights.
+        Rights::None => ("65534:65534", None),
+        Rights::Deep => (
+            "0:0",
+            Some(vec!["NET_ADMIN".to_owned(), "NET_RAW".to_owned()]),
+        ),
+    };
     let expires = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
@@ -219,8 +239,7 @@ fn body(run: &Run, image: &ProbeImage, network_mode: &str) -> ContainerCreateBod
     ContainerCreateBody {
         image: Some(image.tag().to_owned()),
         labels: Some(labels.map(|(name, value)| (name.to_owned(), value)).into()),
-        // Nobody: the questions need no user's rights.
-        user: Some("65534:65534".into()),
+        user: Some(user.into()),
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
@@ -233,6 +252,7 @@ fn body(run: &Run, image: &ProbeImage, network_mode: &str) -> ContainerCreateBod
             auto_remove: Some(true),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".into()]),
+            cap_add: added,
             security_opt: Some(vec!["no-new-privileges".into()]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("none".into()),

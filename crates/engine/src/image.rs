@@ -196,11 +196,13 @@ async fn our_images(client: &Client, deadline: Deadline) -> Result<Vec<String>> 
     Ok(images
         .into_iter()
         .flat_map(|image| {
-            if image.repo_tags.is_empty() {
-                vec![image.id]
-            } else {
-                image.repo_tags
+            let mut names = image.repo_tags;
+            // What engines before 26 say of an image without a tag; it is no name.
+            names.retain(|name| name != "<none>:<none>");
+            if names.is_empty() {
+                names.push(image.id);
             }
+            names
         })
         .collect())
 }

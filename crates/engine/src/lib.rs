@@ -8,27 +8,38 @@ mod client;
 mod collect;
 mod convert;
 mod deadline;
+mod deep;
+mod dial;
+mod endpoint;
 mod error;
 mod gather;
 mod helper;
+mod here;
 mod image;
+mod names;
 mod namespace;
 mod netns;
 mod pairs;
 mod probes;
 mod reaper;
+mod refused;
+mod repeat;
 mod session;
 mod visits;
 
 pub use client::{Client, DEFAULT_HOST};
 pub use deadline::Deadline;
+pub use endpoint::Endpoint;
 pub use error::{Error, Result};
 pub use gather::{Options, ProbeMode, Progress, gather};
 pub use helper::{LABEL_RUN, Run};
 pub use image::{Cleaned, LABEL_ROLE, ProgramImage, cleanup};
+pub use names::{Named, containers, failed_to_start};
 pub use pairs::{PairOptions, PairsOptions, gather_pair, gather_pairs};
 pub use probes::{embedded_architectures, probe_for};
 pub use reaper::{Reaper, reap};
+pub use refused::{gather_refused, refused_without_engine};
+pub use repeat::{LONGEST as LONGEST_REPEAT, MOST_TRIES, Repeat};
 pub use visits::{Visits, look};
 
 /// The client library, so that whoever uses [`Client::docker`] speaks of the same types.

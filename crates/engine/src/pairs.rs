@@ -11,13 +11,15 @@ use netcheck_diagnose::target::{self, Ports, Wanted};
 use crate::client::Client;
 use crate::collect::{collect, find};
 use crate::deadline::Deadline;
+use crate::deep;
 use crate::error::{Error, Result};
 use crate::gather::{
-    FIRST_ROUND, ProbeMode, Progress, RESERVE, add, container_now, evidence, replace_if_changed,
+    ProbeMode, Progress, RESERVE, add, container_now, evidence, first_round, replace_if_changed,
 };
 use crate::helper::Run;
 use crate::image::remove_expired;
 use crate::namespace::Namespace;
+use crate::repeat::{Repeat, repeat};
 use crate::visits::Visits;
 
 /// What to find out about a pair: whether one container can connect to a place, and why not.
@@ -44,6 +46,10 @@ pub struct PairsOptions {
     pub refused: Vec<Refused>,
     /// How to look from inside.
     pub probe: ProbeMode,
+    /// To be tried again and again.
+    pub repeat: Option<Repeat>,
+    /// Read packet filters and watch packets where something fails.
+    pub deep: bool,
 }
 
 /// A pair has a round for what the names come to and one for the connections, and one more where
@@ -76,6 +82,8 @@ pub async fn gather_pair(
         }],
         refused: Vec::new(),
         probe: options.probe,
+        repeat: None,
+        deep: false,
     };
     gather_pairs(client, &options, run, deadline, progress).await
 }
@@ -146,7 +154,7 @@ pub async fn gather_pairs(
             let until = if round == rounds {
                 deadline
             } else {
-                deadline.part(FIRST_ROUND)
+                first_round(deadline)
             };
             let seen = visits
                 .carry_out(run, plan.clone(), &namespaces, until)
@@ -155,6 +163,29 @@ pub async fn gather_pairs(
         }
     };
     tokio::join!(look, remove_expired(client, expired, deadline));
+    if let Some(wanted) = options.repeat {
+        evidence.repetitions =
+            repeat(&evidence, &mut visits, run, &namespaces, wanted, progress).await;
+    }
+    if options.deep {
+        let mode = options.probe;
+        deep::look(
+            client,
+            mode,
+            &mut evidence,
+            &mut visits,
+            run,
+            &namespaces,
+            progress,
+        )
+        .await;
+    }
+    // What came last had a time of its own.
+    let deadline = if options.repeat.is_some() || options.deep {
+        Deadline::after(deadline.whole())
+    } else {
+        deadline
+    };
     let ends: Vec<String> = ends(&evidence);
     let now = join_all(
         ends.iter()

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::deadline::Deadline;
+use crate::endpoint::Endpoint;
 use crate::helper::LABEL_RUN;
 use crate::image::remove_containers;
 
@@ -25,15 +26,16 @@ pub struct Reaper {
 }
 
 impl Reaper {
-    /// Starts `program HOST RUN`, which has to call [`reap`].
-    pub(crate) fn spawn(program: &[OsString], host: &str, run: &str) -> io::Result<Self> {
+    /// Starts `program RUN HOST [DOCKER FLAG...]`, which has to call [`reap`].
+    pub(crate) fn spawn(program: &[OsString], endpoint: &Endpoint, run: &str) -> io::Result<Self> {
         let (executable, arguments) = program
             .split_first()
             .ok_or_else(|| io::Error::other("no program"))?;
         let mut command = Command::new(executable);
         command
             .args(arguments)
-            .args([host, run])
+            .args([run, &endpoint.host])
+            .args(endpoint.through.iter().flatten())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -71,7 +73,7 @@ const LOOKS: [Duration; 5] = [
 
 /// The reaper's whole life: waits until standard input ends, then removes the run's containers.
 /// Returns at once when it was dismissed.
-pub async fn reap(host: &str, run: &str) {
+pub async fn reap(endpoint: &Endpoint, run: &str) {
     #[cfg(unix)]
     // Away from the terminal too; it fails only for a group leader, which has left it already.
     let _ = rustix::process::setsid();
@@ -83,7 +85,7 @@ pub async fn reap(host: &str, run: &str) {
     for pause in LOOKS {
         tokio::time::sleep(pause).await;
         let deadline = Deadline::after(Duration::from_secs(5));
-        if let Ok(client) = Client::connect(host, None, deadline).await {
+        if let Ok(client) = Client::connect_to(endpoint, None, deadline).await {
             // Nobody is left to tell of a failure; the next look tries again.
             let _ = remove_containers(&client, &format!("{LABEL_RUN}={run}"), deadline).await;
         }

@@ -13,7 +13,7 @@ use netcheck_diagnose::probe::Question;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::gather::ProbeMode;
-use crate::helper::{self, Run};
+use crate::helper::{self, Rights, Run};
 use crate::image::ProbeImage;
 use crate::namespace::Namespace;
 use crate::netns::{self, Local};
@@ -26,6 +26,9 @@ const IDLE: Duration = Duration::from_secs(20);
 /// A conversation older than this is opened anew: ten minutes after its making a helper counts as
 /// left behind, and any other run may remove it.
 const OLD: Duration = Duration::from_secs(300);
+
+/// How many containers are asked for where any of them would do.
+const SOME: i32 = 4;
 
 /// Conversations with probes, kept open from one call to the next. Dropping it ends them all.
 ///
@@ -40,6 +43,7 @@ pub struct Visits {
 struct Ways {
     client: Client,
     mode: ProbeMode,
+    rights: Rights,
     local: Result<Local, String>,
     image: Result<ProbeImage, String>,
 }
@@ -79,6 +83,15 @@ pub async fn look(
 impl Visits {
     /// No conversation yet; they are opened as they are needed.
     pub fn new(client: &Client, mode: ProbeMode) -> Self {
+        Self::with(client, mode, Rights::None)
+    }
+
+    /// The same with what it takes to read packet filters and to watch packets.
+    pub(crate) fn deep(client: &Client, mode: ProbeMode) -> Self {
+        Self::with(client, mode, Rights::Deep)
+    }
+
+    fn with(client: &Client, mode: ProbeMode, rights: Rights) -> Self {
         let program = crate::probes::probe_for(client.architecture());
         let local = match mode {
             ProbeMode::Auto | ProbeMode::Netns => program
@@ -100,6 +113,7 @@ impl Visits {
             ways: Ways {
                 client: client.clone(),
                 mode,
+                rights,
                 local,
                 image,
             },
@@ -197,19 +211,24 @@ impl Ways {
         (id.to_owned(), namespace)
     }
 
-    /// One running container, whichever it is.
+    /// Some running containers, whichever they are: one may just be ending.
     async fn any_running(&self, deadline: Deadline) -> Vec<Namespace> {
-        let options = ListContainersOptionsBuilder::new().limit(1).build();
+        let options = ListContainersOptionsBuilder::new().limit(SOME).build();
         let call = self.client.docker.list_containers(Some(options));
         let list = self
             .client
             .call(deadline, "listing the containers", call)
             .await;
         // Without one the host is looked at by a helper.
-        match list.ok().and_then(|list| list.into_iter().next()?.id) {
-            Some(id) => self.inspect(&id, deadline).await.1.into_iter().collect(),
-            None => Vec::new(),
-        }
+        let ids: Vec<String> = list
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one.id)
+            .collect();
+        let seen = join_all(ids.iter().map(|id| self.inspect(id, deadline))).await;
+        seen.into_iter()
+            .filter_map(|(_, result)| result.ok())
+            .collect()
     }
 
     async fn ask(
@@ -309,7 +328,7 @@ impl Ways {
             Viewpoint::Network(id) => id.clone(),
             Viewpoint::Host => "host".to_owned(),
         };
-        helper::open(&self.client, run, image, &mode, deadline).await
+        helper::open(&self.client, run, image, &mode, self.rights, deadline).await
     }
 }
 

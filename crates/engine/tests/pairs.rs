@@ -163,7 +163,8 @@ async fn a_wrong_port_names_the_ones_that_are_open() {
     let drawn = format!("{app} ── {} ──✗ {db}:3306", network.real_name());
     assert!(shown(&report).contains(&drawn), "{}", shown(&report));
     // UDP where nobody listens is refused by ICMP.
-    is_named(&app, udp(&db, 8080), "wrong-port").await;
+    is_named(&app, udp(&db, 8081), "wrong-port").await;
+    is_named(&app, udp(&db, 8080), "transport-mismatch").await;
 }
 
 fn talks(host: &str, port: u16, talk: Talk) -> Target {
@@ -320,9 +321,10 @@ async fn an_alias_of_another_network() {
         two.real_name(),
         &db,
     ]);
-    let report = is_named(&app, tcp(&store, 3306), "name-unknown").await;
-    let fix = &report.findings[0].fixes[0].text;
-    assert!(fix.contains(&format!("`{db}`")), "{fix}");
+    let code = "name-known-on-another-network-only";
+    let report = is_named(&app, tcp(&store, 3306), code).await;
+    let fix = &report.findings[0].fixes[0].commands[1];
+    assert!(fix.contains(&format!("--alias {store} ")), "{fix}");
 }
 
 #[tokio::test]
