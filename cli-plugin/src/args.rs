@@ -9,10 +9,10 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use netcheck_diagnose::request::Outbound;
-use netcheck_engine::ProbeMode;
+use netcheck_engine::{LONGEST_REPEAT, MOST_TRIES, ProbeMode, Repeat};
 
 use crate::words::{Globals, Words};
-use crate::{check, exit, explain};
+use crate::{check, exit, explain, formats, hooks, install, version};
 
 /// Say why a container cannot connect, with proof and fix
 #[derive(Debug, Parser)]
@@ -28,9 +28,13 @@ use crate::{check, exit, explain};
     after_help = "Examples:\n  \
         docker netcheck mysql-db                   what is wrong with mysql-db's network?\n  \
         docker netcheck app mysql-db:3306          why can app not reach mysql-db?\n  \
+        docker netcheck --for 30s app mysql-db     how often does it work, and how fast?\n  \
+        docker netcheck --deep app mysql-db        which firewall rule drops it?\n  \
         docker netcheck --outbound example.com web can web reach https://example.com?\n  \
         docker netcheck --format json web          the same for a script\n  \
-        docker netcheck explain nothing-listens    what a finding means\n\n\
+        docker netcheck explain nothing-listens    what a finding means\n  \
+        docker network create app 2>&1 | docker netcheck explain -\n                                             \
+        why was that refused?\n\n\
         Exit codes:  0 no problem   1 could not run   2 problem found   3 undecided   125 usage\n\n\
         Run 'docker netcheck COMMAND --help' for more information on a command."
 )]
@@ -70,27 +74,56 @@ pub(crate) struct CheckArgs {
     /// Also try this place outside (default port 443); nothing is sent there otherwise
     #[arg(long, value_parser = outbound, value_name = "HOST[:PORT]", conflicts_with = "targets")]
     pub(crate) outbound: Option<Outbound>,
-    /// Format of the report: text, json or markdown
+    /// Try each target so many times (ten a second), and tell how often it works and how fast
     #[arg(
         long,
-        short,
-        value_enum,
-        default_value = "text",
-        hide_possible_values = true,
-        value_name = "FORMAT"
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_TRIES)),
+        value_name = "N",
+        requires = "targets",
+        conflicts_with = "time"
     )]
+    count: Option<u32>,
+    /// The same for so long, e.g. 30s; at most 2m
+    #[arg(
+        id = "time",
+        long = "for",
+        value_parser = time_of_tries,
+        value_name = "TIME",
+        requires = "targets"
+    )]
+    time: Option<Duration>,
+    /// Where a connection fails, find the firewall rule that took its packets: tries it again, watches
+    /// packets and reads rules and counters on the engine's host, in a helper with NET_ADMIN and
+    /// NET_RAW (or as root there)
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Format of the report: text, json, markdown, junit, github (annotations), or a Go template over the
+    /// names of the JSON report, e.g. '{{range .findings}}{{.code}} {{end}}'
+    #[arg(help_heading = "Report", long, short, value_parser = format, default_value = "text", value_name = "FORMAT")]
     pub(crate) format: Format,
+    /// What ends with an exit code of its own: undecided (2 problem, 3 undecided), problem (2 problem), or
+    /// never
+    #[arg(
+        help_heading = "Report",
+        long,
+        value_enum,
+        default_value = "undecided",
+        hide_possible_values = true,
+        value_name = "WHAT"
+    )]
+    pub(crate) fail_on: FailOn,
     /// Write the report to this file
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(help_heading = "Report", long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// The verdict line only
-    #[arg(long, short, conflicts_with = "verbose")]
+    #[arg(help_heading = "Report", long, short, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Every fact, and how long it took
-    #[arg(long, short)]
+    #[arg(help_heading = "Report", long, short)]
     pub(crate) verbose: bool,
     /// When to use colour: auto, always or never
     #[arg(
+        help_heading = "Report",
         long,
         value_enum,
         default_value = "auto",
@@ -99,10 +132,10 @@ pub(crate) struct CheckArgs {
     )]
     pub(crate) color: Color,
     /// Also write the (redacted) evidence to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Report", long, value_name = "FILE")]
     pub(crate) save_evidence: Option<PathBuf>,
     /// Diagnose saved evidence again, without an engine
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["container", "outbound", "save_evidence"])]
+    #[arg(help_heading = "Report", long, value_name = "FILE", conflicts_with_all = ["container", "outbound", "save_evidence", "count", "time", "deep"])]
     pub(crate) evidence: Option<PathBuf>,
 }
 
@@ -115,38 +148,95 @@ impl CheckArgs {
             Probe::None => ProbeMode::None,
         }
     }
+
+    /// How often each target is to be tried; none for once.
+    pub(crate) fn repeat(&self) -> Option<Repeat> {
+        self.count.map(Repeat::Count).or(self.time.map(Repeat::For))
+    }
 }
 
 /// Flags of the connection, the same as Docker's own.
 #[derive(Debug, Clone, Args)]
 struct ConnectionArgs {
     /// Engine to connect to
-    #[arg(long, short = 'H', global = true, value_name = "HOST")]
+    #[arg(
+        help_heading = "Connection",
+        long,
+        short = 'H',
+        global = true,
+        value_name = "HOST"
+    )]
     host: Option<String>,
     /// Docker context to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(help_heading = "Connection", long, global = true, value_name = "NAME")]
     context: Option<String>,
     /// Folder of Docker's client configuration
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(help_heading = "Connection", long, global = true, value_name = "DIR")]
     config: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what a finding means, or list all findings
-    Explain {
-        /// Code of the finding, e.g. listens-on-loopback-only
-        code: Option<String>,
-    },
+    /// Say what a finding means, or why the engine refused a command; or list all findings
+    Explain(explain::ExplainArgs),
     /// Remove the helper containers and images that this tool made
     Cleanup,
-    /// Show the version
-    Version,
+    /// Link this program where the docker CLI looks for plugins
+    Install {
+        /// For all users (/usr/local/lib/docker/cli-plugins), not for this one
+        #[arg(long)]
+        system: bool,
+    },
+    /// Remove that link
+    Uninstall {
+        /// The one for all users
+        #[arg(long)]
+        system: bool,
+    },
+    /// Print the completion of the name docker-netcheck for a shell; `docker netcheck` is completed by
+    /// Docker's own
+    Completion {
+        /// bash, zsh or fish
+        #[arg(value_enum, hide_possible_values = true)]
+        shell: Shell,
+    },
+    /// Have the docker CLI say why `docker run`, `start`, `network create` or `compose up` failed for a reason
+    /// of networks
+    Hooks {
+        #[command(subcommand)]
+        what: HooksCommand,
+    },
+    /// Show the version: of the plugin and its probes, the docker CLI, the engine and its API
+    Version {
+        /// The plugin's alone
+        #[arg(long, conflicts_with = "format")]
+        short: bool,
+        /// text, json, or a Go template over the names of the JSON, e.g. '{{.engine.version}}'
+        #[arg(long, short, value_parser = format, default_value = "text", value_name = "FORMAT")]
+        format: Format,
+    },
     /// Show help
     Help {
         /// Command to show the help of
         command: Option<String>,
     },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum HooksCommand {
+    /// Write it into the configuration of the docker CLI
+    Enable,
+    /// Take it out again
+    Disable,
+    /// Say whether it is there
+    Status,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -158,11 +248,50 @@ enum Probe {
 }
 
 /// Output formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Format {
     Text,
     Json,
     Markdown,
+    Junit,
+    Github,
+    /// A Go template that can be read.
+    Template(String),
+}
+
+/// Their names, in the order of the help.
+pub(crate) const FORMATS: [(&str, Format); 5] = [
+    ("text", Format::Text),
+    ("json", Format::Json),
+    ("markdown", Format::Markdown),
+    ("junit", Format::Junit),
+    ("github", Format::Github),
+];
+
+pub(crate) fn format(text: &str) -> Result<Format, String> {
+    if let Some((_, format)) = FORMATS.into_iter().find(|(name, _)| *name == text) {
+        return Ok(format);
+    }
+    if !text.contains("{{") {
+        let names = FORMATS.map(|(name, _)| name).join(", ");
+        return Err(format!(
+            "it is one of {names}, or a Go template with {{{{…}}}}"
+        ));
+    }
+    formats::template::parse(text)
+        .map(|_| Format::Template(text.to_owned()))
+        .map_err(|why| format!("the template cannot be read: {why}"))
+}
+
+/// What ends with an exit code of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Problems.
+    Problem,
+    /// Problems, and what could not be decided.
+    Undecided,
+    /// Nothing that a report tells.
+    Never,
 }
 
 /// When to use colour.
@@ -174,7 +303,7 @@ pub(crate) enum Color {
 }
 
 /// A number with its unit; seconds without.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no time; write 5s, 500ms or 1m");
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
@@ -191,6 +320,15 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("the time goes from 200ms to 10m".into());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+fn time_of_tries(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    // Less than a second is a few tries, which are better counted.
+    if !(Duration::from_secs(1)..=LONGEST_REPEAT).contains(&time) {
+        return Err("the time goes from 1s to 2m; for a few tries there is --count".into());
+    }
+    Ok(time)
 }
 
 fn outbound(text: &str) -> Result<Outbound, String> {
@@ -229,6 +367,67 @@ fn outbound(text: &str) -> Result<Outbound, String> {
     })
 }
 
+/// The long name of a flag that has a value in the next word, whichever of its spellings this is.
+pub(crate) fn takes_value(word: &str) -> Option<String> {
+    let command = Cli::command();
+    let mut found = None;
+    for argument in command.get_arguments() {
+        let long = argument.get_long().map(|long| format!("--{long}"));
+        let short = argument.get_short().map(|short| format!("-{short}"));
+        if (long.as_deref() == Some(word) || short.as_deref() == Some(word))
+            && argument.get_action().takes_values()
+        {
+            found = argument.get_long().map(str::to_owned);
+        }
+    }
+    found
+}
+
+/// The flags of the diagnosis, or of a subcommand, with the first sentence of what they do.
+pub(crate) fn flags(of: Option<&str>) -> Vec<(String, String)> {
+    let command = Cli::command();
+    let mut all: Vec<&clap::Arg> = match of.and_then(|name| command.find_subcommand(name)) {
+        Some(subcommand) => subcommand.get_arguments().collect(),
+        None => command.get_arguments().collect(),
+    };
+    if of.is_some() {
+        all.extend(command.get_arguments().filter(|one| one.is_global_set()));
+    }
+    all.into_iter()
+        .filter_map(|one| Some((format!("--{}", one.get_long()?), about(one.get_help()))))
+        .chain([("--help".to_owned(), "Show help".to_owned())])
+        .collect()
+}
+
+/// The subcommands, with what they do.
+pub(crate) fn subcommands() -> Vec<(String, String)> {
+    let command = Cli::command();
+    let all = command.get_subcommands().filter(|one| !one.is_hide_set());
+    all.map(|one| (one.get_name().to_owned(), about(one.get_about())))
+        .collect()
+}
+
+/// What a flag may be, where that is a list.
+pub(crate) fn values(flag: &str) -> Vec<(String, String)> {
+    let command = Cli::command();
+    let argument = command
+        .get_arguments()
+        .find(|one| one.get_long() == Some(flag));
+    argument
+        .map(clap::Arg::get_possible_values)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|value| (value.get_name().to_owned(), about(value.get_help())))
+        .collect()
+}
+
+/// Up to the first sign that ends a thought: a line of a list is short.
+fn about(text: Option<&clap::builder::StyledStr>) -> String {
+    let text = text.map(ToString::to_string).unwrap_or_default();
+    let end = text.find([':', ';', '(']).unwrap_or(text.len());
+    text[..end].trim().to_owned()
+}
+
 /// Runs what was typed.
 pub(crate) fn main(words: Words) -> ExitCode {
     let standalone = !words.as_plugin;
@@ -255,10 +454,30 @@ pub(crate) fn main(words: Words) -> ExitCode {
         Err(message) => return usage_error(&message),
     };
     match cli.command {
+        None if cli.check.repeat().is_some() && cli.check.probe() == ProbeMode::None => {
+            usage_error(
+                "to try again and again it takes a look from inside, and --probe none was given",
+            )
+        }
+        None if cli.check.deep && cli.check.probe() == ProbeMode::None => {
+            usage_error("--deep is a look from inside, and --probe none was given")
+        }
         None => check::main(&cli.check, &globals),
-        Some(Command::Explain { code }) => explain::main(code.as_deref()),
+        Some(Command::Explain(args)) => explain::main(&args, &globals),
         Some(Command::Cleanup) => check::cleanup(&globals),
-        Some(Command::Version) => version(),
+        Some(Command::Install { system }) => install::install(&globals, system),
+        Some(Command::Uninstall { system }) => install::uninstall(&globals, system),
+        Some(Command::Completion { shell }) => print(match shell {
+            Shell::Bash => include_str!("../completions/docker-netcheck.bash"),
+            Shell::Zsh => include_str!("../completions/docker-netcheck.zsh"),
+            Shell::Fish => include_str!("../completions/docker-netcheck.fish"),
+        }),
+        Some(Command::Hooks { what }) => match what {
+            HooksCommand::Enable => hooks::enable(&globals),
+            HooksCommand::Disable => hooks::disable(&globals),
+            HooksCommand::Status => hooks::status(&globals),
+        },
+        Some(Command::Version { short, format }) => version::main(&globals, short, &format),
         Some(Command::Help { command: None }) => print(&command.render_help().to_string()),
         Some(Command::Help {
             command: Some(name),
@@ -283,6 +502,7 @@ fn join(globals: Globals, own: ConnectionArgs) -> Result<Globals, String> {
         context: own.context.or(globals.context),
         config: own.config.or(globals.config),
         tls: globals.tls,
+        as_plugin: globals.as_plugin,
     })
 }
 
@@ -312,17 +532,6 @@ pub(crate) fn usage_error(message: &str) -> ExitCode {
     ExitCode::from(exit::USAGE)
 }
 
-fn version() -> ExitCode {
-    print(&format!(
-        "docker-netcheck {} (probes: {})\n",
-        env!("CARGO_PKG_VERSION"),
-        match netcheck_engine::embedded_architectures()[..] {
-            [] => "none".to_owned(),
-            ref some => some.join(", "),
-        }
-    ))
-}
-
 /// A reader that has seen enough is no error.
 pub(crate) fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
@@ -339,6 +548,84 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// The commands as people see them in the documents, each with its whole name.
+    fn documented() -> clap::Command {
+        let mut command = Cli::command();
+        command.build();
+        command
+    }
+
+    /// Compares a generated document with the file, or writes it.
+    #[track_caller]
+    fn is_up_to_date(file: &str, text: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(file);
+        if std::env::var_os("NETCHECK_BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(&path).unwrap_or_default() == text,
+            "{file} is not up to date: NETCHECK_BLESS=1 cargo test -p docker-netcheck --bin docker-netcheck"
+        );
+    }
+
+    #[test]
+    fn the_man_pages_are_up_to_date() {
+        fn write(command: &clap::Command, name: &str) {
+            let mut page = Vec::new();
+            let titled = command
+                .clone()
+                .name(name.to_owned())
+                .version(env!("CARGO_PKG_VERSION"));
+            clap_mangen::Man::new(titled)
+                .date("")
+                .source(concat!("docker-netcheck ", env!("CARGO_PKG_VERSION")))
+                .manual("Docker User Manuals")
+                .render(&mut page)
+                .unwrap();
+            is_up_to_date(
+                &format!("docs/man/{name}.1"),
+                &String::from_utf8(page).unwrap(),
+            );
+            for subcommand in command
+                .get_subcommands()
+                .filter(|one| one.get_name() != "help")
+            {
+                write(subcommand, &format!("{name}-{}", subcommand.get_name()));
+            }
+        }
+        write(&documented(), "docker-netcheck");
+    }
+
+    #[test]
+    fn the_reference_is_up_to_date() {
+        fn write(command: &clap::Command, name: &str, page: &mut String) {
+            let help = command.clone().term_width(100).render_long_help();
+            page.push_str(&format!(
+                "\n## {name}\n\n```text\n{}\n```\n",
+                help.to_string().trim_end()
+            ));
+            for subcommand in command
+                .get_subcommands()
+                .filter(|one| one.get_name() != "help")
+            {
+                write(
+                    subcommand,
+                    &format!("{name} {}", subcommand.get_name()),
+                    page,
+                );
+            }
+        }
+        let mut page = String::from(
+            "# Reference\n\nWritten from the program by `NETCHECK_BLESS=1 cargo test -p docker-netcheck --bin \
+             docker-netcheck`; a test compares. The man pages in `docs/man` say the same.\n",
+        );
+        write(&documented(), "docker netcheck", &mut page);
+        is_up_to_date("docs/reference.md", &page);
     }
 
     #[test]

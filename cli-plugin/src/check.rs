@@ -12,14 +12,14 @@ use netcheck_diagnose::render::{self, text::Style};
 use netcheck_diagnose::report::{Pairs, Report};
 use netcheck_diagnose::request::{Cause, Refused};
 use netcheck_diagnose::target;
-use netcheck_engine::{Client, Deadline, Error, Options, PairsOptions, Run};
+use netcheck_engine::{Client, Deadline, Endpoint, Error, Options, PairsOptions, Run};
 use tokio::runtime::Runtime;
 
-use crate::args::{CheckArgs, Format};
+use crate::args::{CheckArgs, Color, Format};
 use crate::interrupt::{Signals, Stop};
 use crate::progress::Progress;
 use crate::words::Globals;
-use crate::{connection, exit, terminal};
+use crate::{connection, exit, formats, terminal};
 
 /// How long an interrupted run may take to remove its helpers; they end by themselves too.
 const CLEAN_UP: Duration = Duration::from_millis(1500);
@@ -42,17 +42,20 @@ enum Failure {
 }
 
 impl Failure {
-    /// What the engine at `host` refused, with what to do next.
-    fn of(error: &Error, host: &str) -> Self {
+    /// What the engine there refused, with what to do next.
+    fn of(error: &Error, endpoint: &Endpoint) -> Self {
         let advice = error.advice();
-        Self::Message(
-            error.to_string(),
-            Some(if error.names_no_engine() {
-                format!("The engine is the one at {host}. {advice}")
-            } else {
-                advice
-            }),
-        )
+        let named_by = endpoint.named_by.as_deref();
+        let next = match (error, named_by) {
+            (Error::Unreachable { .. }, Some(named_by)) => format!(
+                "Check that the engine runs (`docker version`) and that {named_by} names the right one."
+            ),
+            _ if error.names_no_engine() => {
+                format!("The engine is the one at {}. {advice}", endpoint.host)
+            }
+            _ => advice,
+        };
+        Self::Message(error.to_string(), Some(next))
     }
 }
 
@@ -98,7 +101,7 @@ enum Asked {
 
 /// What is written down in the end.
 enum Answer {
-    One(Report),
+    One(Box<Report>),
     Pairs(Pairs),
 }
 
@@ -123,10 +126,7 @@ pub(crate) fn main(args: &CheckArgs, globals: &Globals) -> ExitCode {
         }
         let request = &evidence.request;
         if request.target.is_none() && request.refused.is_empty() {
-            let report = netcheck_diagnose::diagnose(&evidence)?;
-            let code = exit::of(report.outcome);
-            write_report(&Answer::One(report), args)?;
-            return Ok(code);
+            return Ok(write_about(&evidence, &Paper::from(args))?);
         }
         let pairs = netcheck_diagnose::diagnose_pairs(&evidence)?;
         let code = exit::of_pairs(&pairs);
@@ -140,7 +140,7 @@ pub(crate) fn main(args: &CheckArgs, globals: &Globals) -> ExitCode {
         let written = if pairs.pairs.is_empty() {
             Ok(())
         } else {
-            write_report(&Answer::Pairs(pairs), args)
+            write_report(&Answer::Pairs(pairs), &Paper::from(args))
         };
         // Below the reports, where it is seen.
         for line in said {
@@ -150,7 +150,7 @@ pub(crate) fn main(args: &CheckArgs, globals: &Globals) -> ExitCode {
         Ok(code)
     });
     match done {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => ExitCode::from(exit::kept(code, args.fail_on)),
         Err(failure) => fail(failure),
     }
 }
@@ -178,6 +178,7 @@ fn asked(args: &CheckArgs) -> Asked {
             container,
             probe: args.probe(),
             outbound: args.outbound.clone(),
+            deep: args.deep,
         });
     }
     let mut targets = Vec::new();
@@ -197,11 +198,22 @@ fn asked(args: &CheckArgs) -> Asked {
         targets,
         refused,
         probe: args.probe(),
+        repeat: args.repeat(),
+        deep: args.deep,
     })
 }
 
+/// What `--deep` is about to do.
+const DEEP: &str = "--deep: what fails is tried again while firewall rules, their counters and the packets of \
+    these tries are read in the network namespaces of the engine's host and of both ends. As root on that \
+    host this is done directly, else by helper containers with NET_ADMIN and NET_RAW. Nothing is changed.";
+
 fn collect(asked: &Asked, args: &CheckArgs, globals: &Globals) -> Result<Evidence, Failure> {
-    let host = connection::host(globals)?;
+    let endpoint = connection::endpoint(globals)?;
+    if args.deep {
+        // Before anything is done. A standard error that is closed is no reason to stop.
+        let _ = writeln!(io::stderr(), "{DEEP}");
+    }
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let deadline = Deadline::after(args.timeout);
@@ -214,7 +226,7 @@ fn collect(asked: &Asked, args: &CheckArgs, globals: &Globals) -> Result<Evidenc
         let pinned = std::env::var("DOCKER_API_VERSION").ok();
         let mut connected = None;
         let work = async {
-            let client = Client::connect(&host, pinned.as_deref(), deadline).await?;
+            let client = Client::connect_to(&endpoint, pinned.as_deref(), deadline).await?;
             let client = connected.insert(client);
             let tell = |doing: &str| told.say(doing);
             match asked {
@@ -227,7 +239,7 @@ fn collect(asked: &Asked, args: &CheckArgs, globals: &Globals) -> Result<Evidenc
             }
         };
         let evidence = tokio::select! {
-            evidence = progress.during(work) => evidence.map_err(|error| Failure::of(&error, &host)),
+            evidence = progress.during(work) => evidence.map_err(|error| Failure::of(&error, &endpoint)),
             stop = signals.stop() => Err(Failure::Stopped(stop)),
         };
         if let (Err(failure), Some(client), true) = (&evidence, &connected, run.made_helpers()) {
@@ -315,7 +327,7 @@ fn read_evidence(file: &Path) -> Result<Evidence, String> {
         .map_err(|error| format!("cannot read the evidence {shown}: {error}"))
 }
 
-fn save_evidence(evidence: &Evidence, file: &Path) -> Result<(), String> {
+pub(crate) fn save_evidence(evidence: &Evidence, file: &Path) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| {
         format!("cannot write the evidence to {}: {error}", file.display())
     };
@@ -338,22 +350,52 @@ fn escape(json: &str) -> String {
     escaped
 }
 
-fn write_report(answer: &Answer, args: &CheckArgs) -> Result<(), String> {
-    match &args.output {
+/// Where a report goes, and how it looks there.
+pub(crate) struct Paper<'a> {
+    pub(crate) format: &'a Format,
+    /// Standard output, if none.
+    pub(crate) file: Option<&'a Path>,
+    pub(crate) color: Color,
+    pub(crate) verbose: bool,
+    pub(crate) quiet: bool,
+}
+
+impl<'a> From<&'a CheckArgs> for Paper<'a> {
+    fn from(args: &'a CheckArgs) -> Self {
+        Self {
+            format: &args.format,
+            file: args.output.as_deref(),
+            color: args.color,
+            verbose: args.verbose,
+            quiet: args.quiet,
+        }
+    }
+}
+
+/// Judges evidence about one thing and writes the report; its exit code.
+pub(crate) fn write_about(evidence: &Evidence, paper: &Paper<'_>) -> Result<u8, String> {
+    let report = netcheck_diagnose::diagnose(evidence)?;
+    let code = exit::of(report.outcome);
+    write_report(&Answer::One(Box::new(report)), paper)?;
+    Ok(code)
+}
+
+fn write_report(answer: &Answer, paper: &Paper<'_>) -> Result<(), String> {
+    match paper.file {
         Some(file) => {
             let failed = |error: io::Error| {
                 format!("cannot write the report to {}: {error}", file.display())
             };
             let mut out = io::BufWriter::new(File::create(file).map_err(failed)?);
-            let style = style(args, false);
-            render(answer, args.format, &style, &mut out)
+            let style = style(paper, false);
+            render(answer, paper.format, &style, &mut out)
                 .and_then(|()| out.flush())
                 .map_err(failed)
         }
         None => {
-            let style = style(args, terminal::color(args.color));
+            let style = style(paper, terminal::color(paper.color));
             let mut out = io::BufWriter::new(io::stdout().lock());
-            match render(answer, args.format, &style, &mut out).and_then(|()| out.flush()) {
+            match render(answer, paper.format, &style, &mut out).and_then(|()| out.flush()) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                     Err(format!("cannot write the report: {error}"))
                 }
@@ -364,58 +406,63 @@ fn write_report(answer: &Answer, args: &CheckArgs) -> Result<(), String> {
     }
 }
 
-fn style(args: &CheckArgs, color: bool) -> Style {
+fn style(paper: &Paper<'_>, color: bool) -> Style {
     Style {
         color,
         width: terminal::width(),
-        verbose: args.verbose,
-        quiet: args.quiet,
+        verbose: paper.verbose,
+        quiet: paper.quiet,
         unicode: terminal::unicode(),
     }
 }
 
-fn render(answer: &Answer, format: Format, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn render(answer: &Answer, format: &Format, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let reports: Vec<&Report> = match answer {
+        Answer::One(report) => vec![&**report],
+        Answer::Pairs(pairs) => pairs.pairs.iter().collect(),
+    };
     match (answer, format) {
-        (Answer::One(report), Format::Json) => render::json::write(report, out),
-        (Answer::Pairs(pairs), Format::Json) => render::json::write_pairs(pairs, out),
-        (Answer::One(report), _) => render_one(report, format, style, out),
-        (Answer::Pairs(pairs), _) => {
-            for (index, report) in pairs.pairs.iter().enumerate() {
+        (Answer::One(report), Format::Json) => return render::json::write(report, out),
+        (Answer::Pairs(pairs), Format::Json) => return render::json::write_pairs(pairs, out),
+        (_, Format::Junit) => return formats::junit::write(&reports, out),
+        _ => {}
+    }
+    for (index, report) in reports.into_iter().enumerate() {
+        match format {
+            Format::Github => formats::github::write(report, out)?,
+            Format::Template(text) => {
+                let value = serde_json::to_value(report).map_err(io::Error::other)?;
+                formats::template::write(text, &value, out)?;
+            }
+            Format::Markdown | Format::Text => {
                 if index > 0 && !style.quiet {
                     writeln!(out)?;
                 }
-                render_one(report, format, style, out)?;
+                if *format == Format::Text {
+                    render::text::write(report, style, out)?;
+                } else {
+                    render::markdown::write(report, out)?;
+                }
             }
-            Ok(())
+            // Written as one.
+            Format::Json | Format::Junit => {}
         }
     }
-}
-
-fn render_one(
-    report: &Report,
-    format: Format,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    match format {
-        Format::Text => render::text::write(report, style, out),
-        Format::Json => render::json::write(report, out),
-        Format::Markdown => render::markdown::write(report, out),
-    }
+    Ok(())
 }
 
 /// Removes what carries our label.
 pub(crate) fn cleanup(globals: &Globals) -> ExitCode {
     let work = || -> Result<netcheck_engine::Cleaned, Failure> {
-        let host = connection::host(globals)?;
+        let endpoint = connection::endpoint(globals)?;
         let deadline = Deadline::after(CLEANUP_COMMAND);
         runtime()?
             .block_on(async {
                 let pinned = std::env::var("DOCKER_API_VERSION").ok();
-                let client = Client::connect(&host, pinned.as_deref(), deadline).await?;
+                let client = Client::connect_to(&endpoint, pinned.as_deref(), deadline).await?;
                 netcheck_engine::cleanup(&client, deadline).await
             })
-            .map_err(|error| Failure::of(&error, &host))
+            .map_err(|error| Failure::of(&error, &endpoint))
     };
     match work() {
         Ok(cleaned) => {

@@ -3,6 +3,8 @@
 use netcheck_diagnose::report::{Outcome, Pairs};
 use netcheck_diagnose::request::{Cause, Refused};
 
+use crate::args::FailOn;
+
 /// Could not run: engine unreachable, no such container, refused. Also what `docker` itself uses.
 pub(crate) const CANNOT_RUN: u8 = 1;
 /// At least one problem was found.
@@ -15,6 +17,15 @@ pub(crate) const USAGE: u8 = 125;
 pub(crate) const INTERRUPTED: u8 = 130;
 /// Terminated (SIGTERM).
 pub(crate) const TERMINATED: u8 = 143;
+
+/// The exit code that is left of one, where not everything is to be told by it. What could not run at all is
+/// always told.
+pub(crate) fn kept(code: u8, fail_on: FailOn) -> u8 {
+    match (code, fail_on) {
+        (PROBLEMS | UNDECIDED, FailOn::Never) | (UNDECIDED, FailOn::Problem) => 0,
+        _ => code,
+    }
+}
 
 /// The exit code of a verdict.
 pub(crate) fn of(outcome: Outcome) -> u8 {

@@ -3,12 +3,17 @@
 
 mod args;
 mod check;
+mod complete;
 mod connection;
 mod exit;
 mod explain;
+mod formats;
+mod hooks;
+mod install;
 mod interrupt;
 mod progress;
 mod terminal;
+mod version;
 mod words;
 
 use std::ffi::OsString;
@@ -27,9 +32,20 @@ fn main() -> ExitCode {
         // Before anything else: the docker CLI waits for it at every `docker --help`.
         Some(METADATA) => return metadata(),
         Some(REAP) => return reap(&typed[1..]),
+        Some(word) if complete::ASKED.contains(&word) => {
+            let words: Vec<String> = typed[1..]
+                .iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect();
+            return complete::main(&words, word == complete::ASKED[0]);
+        }
         _ => {}
     }
     match words::split(typed) {
+        Ok(words) if words.own.first().is_some_and(|word| word == hooks::ASKED) => {
+            let event = words.own.get(1).and_then(|event| event.to_str());
+            hooks::answer(event)
+        }
         Ok(words) => args::main(words),
         Err(message) => args::usage_error(&message),
     }
@@ -49,11 +65,20 @@ fn metadata() -> ExitCode {
 }
 
 fn reap(words: &[OsString]) -> ExitCode {
-    let [host, run] = words else {
+    let words: Vec<String> = words
+        .iter()
+        .filter_map(|word| word.to_str().map(str::to_owned))
+        .collect();
+    let [run, host, through @ ..] = words.as_slice() else {
         return ExitCode::from(exit::USAGE);
     };
-    if let (Some(host), Some(run), Ok(runtime)) = (host.to_str(), run.to_str(), check::runtime()) {
-        runtime.block_on(netcheck_engine::reap(host, run));
+    let endpoint = netcheck_engine::Endpoint {
+        host: host.clone(),
+        through: (!through.is_empty()).then(|| through.to_vec()),
+        named_by: None,
+    };
+    if let Ok(runtime) = check::runtime() {
+        runtime.block_on(netcheck_engine::reap(&endpoint, run));
     }
     ExitCode::SUCCESS
 }

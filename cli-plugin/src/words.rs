@@ -18,8 +18,10 @@ pub(crate) struct Globals {
     pub(crate) context: Option<String>,
     /// `--config`.
     pub(crate) config: Option<String>,
-    /// `--tls`, `--tlsverify`, or one of their files.
-    pub(crate) tls: bool,
+    /// `--tls`, `--tlsverify` and their files, in a spelling for the docker CLI.
+    pub(crate) tls: Vec<String>,
+    /// Whether the docker CLI called us, and with that its name is known.
+    pub(crate) as_plugin: bool,
 }
 
 /// What was typed.
@@ -63,7 +65,9 @@ pub(crate) fn split(typed: Vec<OsString>) -> Result<Words, String> {
         match flag(word) {
             Some(Flag::Switch(name)) => {
                 help |= matches!(name, "h" | "help");
-                globals.tls |= name.starts_with("tls");
+                if name.starts_with("tls") {
+                    globals.tls.push(word.clone());
+                }
                 at += 1;
             }
             Some(Flag::Valued(name, Some(value))) => {
@@ -95,6 +99,7 @@ pub(crate) fn split(typed: Vec<OsString>) -> Result<Words, String> {
             if help {
                 own.push("--help".into());
             }
+            globals.as_plugin = true;
             Ok(Words {
                 globals,
                 as_plugin: true,
@@ -119,11 +124,14 @@ fn flag(word: &str) -> Option<Flag<'_>> {
         };
         return match name {
             "debug" | "tls" | "tlsverify" | "help" | "version" => {
-                Some(Flag::Switch(if value == Some("false") {
-                    "off"
-                } else {
-                    name
-                }))
+                // For Docker, to give `--tlsverify=false` is to ask for TLS, unverified.
+                Some(Flag::Switch(
+                    if value == Some("false") && name != "tlsverify" {
+                        "off"
+                    } else {
+                        name
+                    },
+                ))
             }
             "config" | "host" | "context" | "log-level" | "tlscacert" | "tlscert" | "tlskey" => {
                 Some(Flag::Valued(name, value))
@@ -159,7 +167,7 @@ fn set(globals: &mut Globals, name: &str, value: &str) -> Result<(), String> {
         // The last one counts, as with docker itself.
         "context" => globals.context = Some(value.to_owned()),
         "config" => globals.config = Some(value.to_owned()),
-        "tlscacert" | "tlscert" | "tlskey" => globals.tls = true,
+        "tlscacert" | "tlscert" | "tlskey" => globals.tls.push(format!("--{name}={value}")),
         _ => {}
     }
     Ok(())
