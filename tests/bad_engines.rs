@@ -23,7 +23,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
-use call::{command, netcheck, netcheck_at, run};
+use call::{command, engine_api, netcheck, netcheck_at, run};
 use proxy::{Act, Proxy, raw};
 use tempfile::TempDir;
 use world::{BINARY, World};
@@ -151,7 +151,6 @@ fn addresses_that_cannot_be_used() {
         ("tcp://localhost", "a port is missing"),
         ("tcp://localhost:70000", "ports go from 1 to 65535"),
         ("tcp://localhost:x", "the port is not a number"),
-        ("ssh://root@localhost", "not supported yet"),
         ("unix://docker.sock", "begins with a slash"),
         ("nonsense", "a port is missing"),
         ("tcp://\u{1b}[31m:1", "malformed"),
@@ -159,7 +158,7 @@ fn addresses_that_cannot_be_used() {
         run(&mut netcheck_at(host, &["db"])).refused(&[
             "cannot use the engine address `",
             why,
-            "Use unix:///PATH or tcp://HOST:PORT in -H or DOCKER_HOST",
+            "Use unix:///PATH, tcp://HOST:PORT or ssh://HOST in -H or DOCKER_HOST",
         ]);
     }
     let closed = TcpListener::bind("127.0.0.1:0")
@@ -263,7 +262,8 @@ fn every_request_but_the_first_carries_the_version() {
     let world = World::new();
     let net = world.network("net");
     let web = world.run("web", |n| n.on(&net).tcp(80));
-    for (pin, prefix) in [(None, "/v1.41/"), (Some("1.40"), "/v1.40/")] {
+    let newest = format!("/v{}/", engine_api().0);
+    for (pin, prefix) in [(None, newest.as_str()), (Some("1.40"), "/v1.40/")] {
         let proxy = Proxy::new(|_| Act::Forward);
         let mut call = netcheck_at(&proxy.host(), &["--probe", "helper", &web]);
         if let Some(pin) = pin {
@@ -284,9 +284,14 @@ fn every_request_but_the_first_carries_the_version() {
 
 #[test]
 fn a_pinned_version_must_be_one_that_the_engine_knows() {
+    let (most, least) = engine_api();
+    let (most, least) = (
+        format!("the engine knows at most {most}"),
+        format!("the engine takes at least {least}"),
+    );
     for (pin, why) in [
-        ("1.99", "the engine knows at most 1.41"),
-        ("1.5", "the engine takes at least 1.12"),
+        ("1.99", most.as_str()),
+        ("1.5", least.as_str()),
         ("latest", "it is not of the form 1.41"),
         ("1.41\u{1b}[3m", "it is not of the form 1.41"),
     ] {

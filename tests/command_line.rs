@@ -7,8 +7,16 @@ mod call;
 mod proxy;
 mod world;
 
+#[path = "command_line/completion.rs"]
+mod completion;
 #[path = "command_line/connection.rs"]
 mod connection;
+#[path = "command_line/far.rs"]
+mod far;
+#[path = "command_line/formats.rs"]
+mod formats;
+#[path = "command_line/install.rs"]
+mod install;
 #[path = "command_line/output.rs"]
 mod output;
 
@@ -190,7 +198,7 @@ fn every_spelling_of_help_is_the_same_help() {
     assert!(
         explain
             .stdout
-            .starts_with("Usage:  docker netcheck explain [OPTIONS] [CODE]\n"),
+            .starts_with("Usage:  docker netcheck explain [OPTIONS] [CODE|WORDS]\n"),
         "{explain:#?}"
     );
     for words in [

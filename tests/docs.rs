@@ -84,3 +84,29 @@ fn collect(folder: &Path, into: &mut String) {
         }
     }
 }
+
+#[test]
+fn the_checklist_names_only_tests_that_exist() {
+    let mut sources = String::new();
+    for folder in ["tests", "cli-plugin/src", "crates/engine/src"] {
+        collect(&root().join(folder), &mut sources);
+    }
+    let page = read("docs/plugin-checklist.md");
+    let rows: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .collect();
+    assert!(rows.len() >= 25, "{}", rows.len());
+    for row in rows {
+        let tests = row.split('|').nth(2).unwrap();
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test: {row}");
+        for name in names {
+            assert!(
+                sources.contains(&format!("fn {name}(")),
+                "no such test: {name}"
+            );
+        }
+    }
+}

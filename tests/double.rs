@@ -250,3 +250,40 @@ fn no_dns_on_the_default_bridge_and_a_loopback_listener() {
         &["default-bridge-has-no-dns", "listens-on-loopback-only"],
     );
 }
+
+#[test]
+fn a_network_without_talk_and_a_wrong_port() {
+    let world = World::new();
+    let option = ("com.docker.network.bridge.enable_icc", "false");
+    let net = world.network_with("net", |n| n.driver_option(option.0, option.1));
+    let app = world.run("app", |n| n.on(&net));
+    let db = world.run("db", |n| n.on(&net).tcp(3306));
+    // What listens inside is seen there, whatever the network lets through.
+    finds(
+        &app,
+        &format!("{db}:3307"),
+        &["inter-container-communication-off", "wrong-port"],
+    );
+    finds(
+        &app,
+        &format!("{db}:3306"),
+        &["inter-container-communication-off"],
+    );
+}
+
+#[test]
+fn paused_and_a_loopback_listener() {
+    let world = World::new();
+    let net = world.network("net");
+    let app = world.run("app", |n| n.on(&net));
+    let db = world.run("db", |n| n.on(&net).tcp(([127, 0, 0, 1], 3306)));
+    let target = format!("{db}:3306");
+    world.docker(&["pause", &db]);
+    finds(
+        &app,
+        &target,
+        &["container-paused", "listens-on-loopback-only"],
+    );
+    world.docker(&["unpause", &db]);
+    finds(&app, &target, &["listens-on-loopback-only"]);
+}

@@ -67,6 +67,18 @@ fn host_port_taken_by_a_process() {
     drop(held);
 }
 
+/// Whoever had the port has ended since.
+#[test]
+fn host_port_taken_is_free_again() {
+    Fault::new("host-port-taken", "free-again").is_named_and_healed(|world| {
+        let held = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = held.local_addr().unwrap().port();
+        let web = world.create("web", |n| n.tcp(80).publish_as(tcp(80), port));
+        assert_ne!(world.docker_said(&["start", &web]).code, Some(0));
+        web
+    });
+}
+
 #[test]
 fn stale_network_id() {
     Fault::new("stale-network-id", "made-again").is_named_and_healed(|world| {
@@ -88,6 +100,18 @@ fn stale_network_id_of_a_network_that_is_gone() {
         let net = world.network("net");
         let db = world.run("mysql-db", |n| n.on(&net).tcp(3306));
         world.docker(&["stop", "-t", "5", &db]);
+        world.docker(&["network", "rm", &world.name("net")]);
+        assert_ne!(world.docker_said(&["start", &db]).code, Some(0));
+        db
+    });
+}
+
+/// Never started, it knows its network by name alone.
+#[test]
+fn stale_network_id_before_the_first_start() {
+    Fault::new("stale-network-id", "never-started").is_named_and_healed(|world| {
+        let net = world.network("net");
+        let db = world.create("mysql-db", |n| n.on(net.alias("store")).tcp(3306));
         world.docker(&["network", "rm", &world.name("net")]);
         assert_ne!(world.docker_said(&["start", &db]).code, Some(0));
         db
@@ -193,6 +217,17 @@ fn no_shared_network() {
         let db = world.run("mysql-db", |n| n.on(&back).tcp(3306));
         let url = format!("mysql://{db}:3306/some");
         world.run("app", |n| n.on(&front).env("DB_URL", url))
+    });
+}
+
+#[test]
+fn inter_container_communication_off() {
+    let option = "com.docker.network.bridge.enable_icc";
+    Fault::new("inter-container-communication-off", "a-network").is_named_and_healed(|world| {
+        let net = world.network_with("net", |n| n.driver_option(option, "false"));
+        let db = world.run("mysql-db", |n| n.on(net.alias("store")).tcp(3306));
+        let url = format!("mysql://{db}:3306/some?replica=store");
+        world.run("app", |n| n.on(&net).env("DB_URL", url))
     });
 }
 
@@ -447,12 +482,6 @@ fn dns_server_unreachable() {
     });
 }
 
-#[test]
-fn dns_server_unreachable_on_the_default_bridge() {
-    Fault::new("dns-server-unreachable", "loopback-server")
-        .is_named_and_healed(|world| world.run("app", |n| n.dns(&[[127, 0, 0, 53].into()])));
-}
-
 // What the configuration points to.
 
 #[test]
@@ -489,6 +518,17 @@ fn stale_container_address_taken_by_another() {
     });
 }
 
+/// A label is for others to read, e.g. a dashboard on the same network.
+#[test]
+fn stale_container_address_in_a_label() {
+    Fault::new("stale-container-address", "in-a-label").is_named_and_healed(|world| {
+        let net = world.network("net");
+        world.run("web", |n| n.on(&net).http(80));
+        let url = format!("http://{}:80/", world.address("web"));
+        world.run("app", |n| n.on(&net).label("dashboard.url", url))
+    });
+}
+
 #[test]
 fn stale_container_address_on_the_default_bridge() {
     let _turn = in_turn();
@@ -507,5 +547,20 @@ fn host_port_used_between_containers() {
         let web = world.run("web", |n| n.on(&net).publish_as(tcp(80), port).http(80));
         let url = format!("http://{web}:{port}/");
         world.run("app", |n| n.on(&net).env("API_URL", url))
+    });
+}
+
+#[test]
+fn proxy_without_exception() {
+    Fault::new("proxy-without-exception", "one-name").is_named_and_healed(|world| {
+        let net = world.network("net");
+        let web = world.run("web", |n| n.on(&net).http(8080));
+        let (url, other) = (format!("http://{web}:8080/"), "localhost,.internal");
+        world.run("app", |n| {
+            n.on(&net)
+                .env("API_URL", url)
+                .env("HTTP_PROXY", "http://user:hunter2@192.0.2.1:3128")
+                .env("no_proxy", other)
+        })
     });
 }

@@ -316,3 +316,70 @@ fn a_helper_has_no_rights() {
         );
     }
 }
+
+#[test]
+fn a_helper_of_a_deep_look_has_two_capabilities_and_leaves_nothing() {
+    let _alone = alone();
+    let watched = Watched::new(|_| Act::Forward);
+    let net = watched.world.network("other");
+    let app = watched.world.run("near", |n| n.on(&net));
+    let web = watched.world.run("far", |n| n.on(&net));
+    // A refused connection is tried again, for three seconds.
+    let target = format!("{web}:80");
+    let words = ["--deep", "--probe", "helper", &app, &target];
+    let mut child = netcheck_at(&watched.proxy.host(), &words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut deep = Vec::new();
+    while child.try_wait().unwrap().is_none() {
+        let running = watched.helpers();
+        let ids = running
+            .iter()
+            .filter(|line| line.contains(" running "))
+            .map(|line| line.split(' ').next().unwrap());
+        for id in ids {
+            // It may have ended meanwhile.
+            let said = watched.world.docker_said(&["inspect", id]);
+            let Ok(all) = serde_json::from_str::<Vec<Value>>(&said.stdout) else {
+                continue;
+            };
+            deep.extend(
+                all.into_iter()
+                    .filter(|one| one["HostConfig"]["CapAdd"] != Value::Null),
+            );
+        }
+    }
+    assert!(!deep.is_empty());
+    for helper in deep {
+        let host = &helper["HostConfig"];
+        let mut added: Vec<&str> = host["CapAdd"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cap| cap.as_str().unwrap())
+            .collect();
+        added.sort_unstable();
+        assert_eq!(
+            added
+                .iter()
+                .map(|cap| cap.trim_start_matches("CAP_"))
+                .collect::<Vec<_>>(),
+            ["NET_ADMIN", "NET_RAW"]
+        );
+        assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]));
+        assert_eq!(host["Privileged"], false);
+        assert_eq!(host["ReadonlyRootfs"], true);
+        assert_eq!(
+            host["SecurityOpt"],
+            serde_json::json!(["no-new-privileges"])
+        );
+        assert_eq!(host["Binds"], Value::Null);
+        assert_eq!(host["PidMode"], "");
+    }
+    thread::sleep(GONE);
+    let left = watched.helpers();
+    assert!(left.is_empty(), "{left:#?}");
+}

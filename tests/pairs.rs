@@ -99,6 +99,19 @@ fn of_service<'a>(service: &'a str, number: &'a str) -> impl Fn(Builder<Node>) -
     }
 }
 
+#[test]
+fn a_network_that_lets_nobody_talk() {
+    let world = World::new();
+    let option = "com.docker.network.bridge.enable_icc";
+    let net = world.network_with("net", |n| n.driver_option(option, "false"));
+    let app = world.run("app", |n| n.on(&net));
+    let db = world.run("db", |n| n.on(&net).tcp(3306));
+    // By whatever name the container has there.
+    let target = format!("{db}:3306");
+    let report = is_named(&app, &target, "inter-container-communication-off");
+    is_healed(&world, &report, &app, &target);
+}
+
 // Every form.
 
 #[test]

@@ -123,8 +123,9 @@ fn a_helper_that_does_not_come_up_in_time_has_seen_nothing() {
         unknown(&said.report(), &[why]);
     }
     // One of several hangs: what the others saw first is known.
+    let own = format!("container:{}", pair.id(&pair.app));
     let said = at(&pair, "helper", move |asked| {
-        match asked.attaches() && network_of(&asked.path) == "host" {
+        match asked.attaches() && network_of(&asked.path) == own {
             true => Act::Hang,
             false => Act::Forward,
         }

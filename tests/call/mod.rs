@@ -153,3 +153,14 @@ pub fn no_control_characters(text: &str) {
         .find(|c| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c));
     assert_eq!(bad, None, "{text:?}");
 }
+
+/// The newest and the oldest version of the API that the engine speaks. The newest one that this tool
+/// knows is never older on the engines of the tests.
+pub fn engine_api() -> (String, String) {
+    let format = "{{.Server.APIVersion}} {{.Server.MinAPIVersion}}";
+    let words = ["version", "--format", format];
+    let done = Command::new("docker").args(words).output().unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    let (newest, oldest) = said.trim().split_once(' ').unwrap();
+    (newest.to_owned(), oldest.to_owned())
+}

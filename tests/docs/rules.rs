@@ -1,8 +1,10 @@
 //! `docs/rules.md`: every rule with what proves it, what mends it, and which tests hold it; made
 //! from the rules, the recorded scenarios and the sources of the tests.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 
 use netcheck_diagnose::evidence::Evidence;
 use netcheck_diagnose::report::Finding;
@@ -21,14 +23,17 @@ explain CODE` prints what a rule checks, why it matters, how to fix it, and when
 - **Real engine**: tests that make the failure, see the tool name exactly this cause, by entering the namespace
   and by a helper container, and, where commands are printed, run them and see the failure gone.
 - **Silent**: tests of near misses, in which the rule must not speak.
+- **Engines**: on which of the engines of [the matrix](compatibility.md) those tests passed. All of them pass on
+  Docker 20.10. Firewalls and routes are tried on an engine of the tests' own, which is that one alone.
 
-| code | finding | proof | fix | real engine | silent |
-|---|---|---|---|---|---|
+| code | finding | proof | fix | real engine | silent | engines |
+|---|---|---|---|---|---|---|
 ";
 
 #[test]
 fn the_page_of_rules_is_up_to_date() {
     let mut page = String::from(HEAD);
+    let engines = engines();
     let mut sources = String::new();
     for folder in ["tests", "crates/engine/tests"] {
         collect(&root().join(folder), &mut sources);
@@ -43,13 +48,14 @@ fn the_page_of_rules_is_up_to_date() {
         let fix = shown.fixes.first().map_or("", |fix| fix.text.as_str());
         writeln!(
             page,
-            "| `{}` | {} | {} | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} | {} |",
             rule.code,
             rule.title,
             cell(proof),
             cell(fix),
             names(&real),
             names(&silent),
+            tried(&engines, &real),
         )
         .unwrap();
     }
@@ -63,6 +69,45 @@ fn the_page_of_rules_is_up_to_date() {
         fs::read_to_string(&file).unwrap_or_default() == page,
         "docs/rules.md is not up to date: NETCHECK_BLESS=1 cargo test --test docs"
     );
+}
+
+/// What ran on other engines, and whether it passed: name of the engine, and of each test with its result.
+fn engines() -> Vec<(String, BTreeMap<String, bool>)> {
+    let folder = root().join("docs/compatibility");
+    let mut all: Vec<_> = fs::read_dir(&folder)
+        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+        .unwrap_or_default();
+    all.sort();
+    let results = |text: String| {
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        let last = |name: &str| name.rsplit("::").next().unwrap().to_owned();
+        lines
+            .map(|(result, name)| (last(name), result == "ok"))
+            .collect()
+    };
+    all.into_iter()
+        .map(|file: PathBuf| {
+            let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, results(fs::read_to_string(&file).unwrap()))
+        })
+        .collect()
+}
+
+/// On which of them all of these tests passed that ran there, and on which one did not.
+fn tried(engines: &[(String, BTreeMap<String, bool>)], tests: &[String]) -> String {
+    let words = engines.iter().filter_map(|(engine, results)| {
+        let mut ran = tests.iter().filter_map(|test| results.get(test)).peekable();
+        ran.peek()?;
+        Some(if ran.all(|passed| *passed) {
+            engine.clone()
+        } else {
+            format!("not {engine}")
+        })
+    });
+    let all: Vec<String> = std::iter::once("docker20".to_owned())
+        .chain(words)
+        .collect();
+    all.join(", ")
 }
 
 /// The finding in the first of its recorded cases.

@@ -93,6 +93,8 @@ fn cleanup_removes_what_is_ours() {
     let made = world.create("made", helper);
     let bystander = world.run("bystander", |n| n);
     let image = format!("netcheck-probe:test-{}", world.lab().id());
+    // The second takes the tag from the first, which stays without one.
+    import(&image);
     import(&image);
     let said = run(&mut netcheck_at(&proxy.host(), &["cleanup"]));
     assert_eq!(

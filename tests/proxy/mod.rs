@@ -73,7 +73,7 @@ pub enum Act {
     Answer(u16, String),
     /// These bytes, and the end.
     Raw(Vec<u8>),
-    /// The real answer's first bytes, and the end.
+    /// The head of the real answer and so many bytes of what follows it, and the end.
     Cut(usize),
     /// The real answer with another body.
     Change(Box<dyn FnOnce(String) -> String>),
@@ -293,7 +293,16 @@ fn forward(client: UnixStream, head: &str, rest: &[u8], most: Option<usize>) -> 
     });
     let mut to_client = client.try_clone()?;
     let copied = match most {
-        Some(most) => io::copy(&mut real.take(most as u64), &mut to_client),
+        Some(most) => {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                real.read_exact(&mut byte)?;
+                head.extend(byte);
+            }
+            to_client.write_all(&head)?;
+            io::copy(&mut real.take(most as u64), &mut to_client)
+        }
         None => io::copy(&mut real, &mut to_client),
     };
     client.shutdown(Shutdown::Both)?;

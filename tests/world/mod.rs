@@ -25,7 +25,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use net::{Net, made};
+pub use net::Net;
+use net::made;
 use netcheck_diagnose::report::{Finding, Outcome, Report};
 use netcheck_testkit::bollard::models::{
     ContainerInspectResponse, HealthConfig, HealthStatusEnum, ImageConfig,

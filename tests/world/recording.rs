@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use netcheck_diagnose::evidence::{Evidence, Fact, Viewpoint};
+use netcheck_diagnose::evidence::{Container, Evidence, Fact, Viewpoint};
 use netcheck_diagnose::probe::{Answer, Snapshot};
 
 use super::World;
@@ -12,6 +12,9 @@ use super::one_label::with_one_label;
 
 /// The image that recorded scenarios show; what its metadata says is its tag.
 const IMAGE: &str = "netcheck-test";
+
+/// Links that tests make on the host of an engine of their own.
+const OF_TESTS: [&str; 4] = ["lan0", "mp0", "vp0", "shim"];
 
 /// Where scenarios are kept.
 pub fn folder() -> PathBuf {
@@ -25,8 +28,9 @@ pub fn write(world: &World, evidence: &Path, code: &str, case: &str) {
     let mut evidence: Evidence = serde_json::from_str(&text).unwrap();
     evidence
         .containers
-        .retain(|container| container.name.contains(lab));
-    for container in &mut evidence.containers {
+        .retain(|container| container.name.contains(lab) || container.is_engine_host());
+    let made = |container: &&mut Container| !container.is_engine_host();
+    for container in evidence.containers.iter_mut().filter(made) {
         let images = world.images.borrow();
         let image = images.get(&container.image).unwrap_or(&"plain");
         container.image = format!("{IMAGE}:{image}");
@@ -40,6 +44,13 @@ pub fn write(world: &World, evidence: &Path, code: &str, case: &str) {
                 || ["bridge", "host", "none"].contains(&network.name.as_str())
         });
     }
+    let bridges: Vec<String> = evidence
+        .networks
+        .known()
+        .into_iter()
+        .flatten()
+        .map(|network| format!("br-{}", &network.id[..12]))
+        .collect();
     let mut resolvers = Vec::new();
     for visit in &mut evidence.visits {
         for answered in &mut visit.answers {
@@ -57,7 +68,7 @@ pub fn write(world: &World, evidence: &Path, code: &str, case: &str) {
                             .iter()
                             .flat_map(|c| c.nameservers.clone()),
                     );
-                    without_the_machine(snapshot);
+                    without_the_machine(snapshot, &bridges);
                 }
             }
         }
@@ -76,7 +87,8 @@ pub fn write(world: &World, evidence: &Path, code: &str, case: &str) {
     std::fs::write(folder.join("evidence.json"), text + "\n").unwrap();
 }
 
-fn without_the_machine(snapshot: &mut Snapshot) {
+/// Its own links and those of this world's networks, given by name, stay.
+fn without_the_machine(snapshot: &mut Snapshot, bridges: &[String]) {
     if let Ok(hosts) = &mut snapshot.hosts {
         hosts.truncate(1);
     }
@@ -90,6 +102,10 @@ fn without_the_machine(snapshot: &mut Snapshot) {
         neighbours.clear();
     }
     if let Ok(interfaces) = &mut snapshot.interfaces {
-        interfaces.retain(|interface| ["lo", "eth0", "docker0"].contains(&interface.name.as_str()));
+        interfaces.retain(|interface| {
+            ["lo", "eth0", "docker0"].contains(&interface.name.as_str())
+                || OF_TESTS.contains(&interface.name.as_str())
+                || bridges.contains(&interface.name)
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the plugin against what people do by hand, on one engine, in one run. All
 //! that is compared is measured in turns, so that a machine that gets slower is slower for each.
 
+mod asked;
 mod measure;
 mod table;
 
@@ -121,6 +122,8 @@ struct Bench<'a> {
     network: String,
     subject: String,
     notes: Vec<String>,
+    /// There is an image of the tools that people use by hand.
+    has_tools: bool,
 }
 
 impl<'a> Bench<'a> {
@@ -137,6 +140,7 @@ impl<'a> Bench<'a> {
             prefix,
             containers: 0,
             notes: Vec::new(),
+            has_tools: false,
         };
         bench.world.image(
             NODE,
@@ -164,12 +168,17 @@ impl<'a> Bench<'a> {
     fn measure(mut self) -> Result<Numbers> {
         let mut sizes = Vec::new();
         let mut pair = None;
+        let mut asked = Vec::new();
         for size in WORLDS {
             // The rows of the main table are measured on the way from one to many.
             if pair.is_none() && size > PAIR {
                 self.grow(PAIR)?;
                 let modes = self.modes()?;
                 pair = Some(self.pair(&modes)?);
+                // Only tools can do by hand what is asked then.
+                if self.has_tools {
+                    asked = self.asked(&modes, TOOLS)?;
+                }
             }
             self.grow(size)?;
             let modes = self.modes()?;
@@ -185,6 +194,7 @@ impl<'a> Bench<'a> {
         }
         Ok(Numbers {
             pair,
+            asked,
             metadata,
             sizes,
             notes: self.notes,
@@ -346,6 +356,7 @@ impl<'a> Bench<'a> {
                 self.world
                     .image(TOOLS, "busybox", program, r#"["/busybox"]"#)?;
                 self.note(format!("By hand: busybox is from {from}."));
+                self.has_tools = true;
                 TOOLS
             }
             Err(why) => {

@@ -1,5 +1,5 @@
 //! `cargo xtask`: what people and machines do with this repository, in one place that needs no
-//! shell: the demo, all tests, the benchmark, and the search for leftovers.
+//! shell: the demo, all tests, the benchmark, the package, and the search for leftovers.
 //!
 //! It must leave the engine as it found it however it ends, and never stop or touch an engine,
 //! container, network or file that it did not make.
@@ -12,8 +12,10 @@ mod engine;
 mod failure;
 mod install;
 mod leftovers;
+mod matrix;
 mod node_image;
 mod own_engine;
+mod package;
 mod process;
 mod stop;
 mod tally;
@@ -39,6 +41,12 @@ enum Task {
     Demo,
     /// Run every test of the workspace, also those that need a real engine
     Test {
+        /// Only the tests that need an engine, on this one of those that `engines` brings up
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
+        /// With --engine: write the result into docs/compatibility.md
+        #[arg(long, requires = "engine")]
+        write: bool,
         /// Words for the test programs, e.g. a part of a test's name
         #[arg(last = true)]
         args: Vec<String>,
@@ -52,6 +60,8 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Build the Debian package, and install and remove it where nothing of the machine is changed
+    Package,
     /// List what of ours is left on the engine; exit code 1 if there is anything
     Leftovers,
 }
@@ -60,8 +70,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = stop::listen().and_then(|()| match cli.command {
         Task::Demo => demo::run(),
-        Task::Test { args } => test::run(&args),
+        Task::Test {
+            engine: None, args, ..
+        } => test::run(&args),
+        Task::Test {
+            engine: Some(engine),
+            write,
+            args,
+        } => matrix::run(&engine, &args, write),
         Task::Bench { runs, write } => bench::run(runs.into(), write),
+        Task::Package => package::run(),
         Task::Leftovers => leftovers::run(),
     });
     match done {

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::failure::{Failure, Result};
 use crate::process::{self, Patience};
 
+use super::asked::Asked;
 use super::measure::Series;
 
 /// What was aimed at, see the issue that asked for the benchmark.
@@ -106,6 +107,7 @@ pub(crate) struct Size {
 /// All that was measured.
 pub(crate) struct Numbers {
     pub(crate) pair: Pair,
+    pub(crate) asked: Vec<Asked>,
     pub(crate) metadata: Series,
     pub(crate) sizes: Vec<Size>,
     pub(crate) notes: Vec<String>,
@@ -171,6 +173,7 @@ pub(crate) fn page(machine: &Machine, numbers: &Numbers, lab: &str, runs: usize)
             ),
         );
     }
+    pairs(&numbers.asked, &mut page);
     worlds(numbers, bare, &mut page);
     memory(numbers, &mut page);
     put(
@@ -196,6 +199,37 @@ fn describe(machine: &Machine, runs: usize, page: &mut String) {
         page,
         &format!(" Medians of {runs} runs after one to warm up.\n"),
     );
+}
+
+/// `docker netcheck FROM TARGET`, where it works and where it does not.
+fn pairs(asked: &[Asked], page: &mut String) {
+    page.push_str(
+        "\n## Can one container connect to the other?\n\n\
+         | question | how | median | min – max | × by hand |\n|---|---|--:|--:|--:|\n",
+    );
+    for Asked {
+        what,
+        hand,
+        hand_commands,
+        rows,
+    } in asked
+    {
+        let mut row = |how: &str, series: &Series| {
+            let (shortest, longest) = (ms(series.shortest()), ms(series.longest()));
+            let (median, times) = (series.median(), ratio(series.median(), hand.median()));
+            put(
+                page,
+                &format!(
+                    "| {what} | {how} | {} | {shortest} – {longest} | {times:.2} |\n",
+                    ms(median)
+                ),
+            );
+        };
+        row(&format!("by hand, {hand_commands} docker commands"), hand);
+        for one in rows {
+            row(&format!("`--probe {}`", one.mode), &one.series);
+        }
+    }
 }
 
 fn worlds(numbers: &Numbers, bare: Duration, page: &mut String) {
@@ -257,6 +291,7 @@ fn how(numbers: &Numbers, page: &mut String) {
          - The subject has one network, a server on one port, and that port published on the loopback address.\n\
          - By hand: `docker inspect` for state and networks; `docker run` of busybox for the name (nslookup), the \
          gateway (ping), what listens (netstat), the published port (nc), the host's name and the resolvers (cat). \
+         For a pair: `docker inspect` for the networks of both, nslookup and nc from the one, netstat in the other. \
          Nobody's reading and typing is in it.\n\
          - Between two checks the engine is given time to remove the helpers.\n\
          - Memory is that of the plugin's process; with `helper`, a second process of the same program waits to \
