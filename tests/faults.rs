@@ -551,6 +551,19 @@ fn host_port_used_between_containers() {
 }
 
 #[test]
+fn container_reached_through_host() {
+    Fault::new("container-reached-through-host", "by-the-hosts-name").is_named_and_healed(
+        |world| {
+            let net = world.network("net");
+            let port = free_port();
+            world.run("web", |n| n.on(&net).publish_as(tcp(80), port).http(80));
+            let url = format!("http://host.docker.internal:{port}/");
+            world.run("app", |n| n.on(&net).host_access().env("API_URL", url))
+        },
+    );
+}
+
+#[test]
 fn proxy_without_exception() {
     Fault::new("proxy-without-exception", "one-name").is_named_and_healed(|world| {
         let net = world.network("net");

@@ -237,6 +237,18 @@ fn the_host_reached_by_its_name() {
     );
 }
 
+/// Who shares no network with it has no better way.
+#[test]
+fn another_container_reached_by_its_published_port() {
+    let world = World::new();
+    let (front, back) = (world.network("front"), world.network("back"));
+    let port = free_port();
+    world.run("api", |n| n.on(&back).publish_as(tcp(80), port).http(80));
+    let url = format!("http://host.docker.internal:{port}/");
+    let app = world.run("app", |n| n.on(&front).host_access().env("API_URL", url));
+    is_healthy(&world, &app);
+}
+
 #[test]
 fn a_healthy_container_with_a_health_check() {
     let world = World::new();

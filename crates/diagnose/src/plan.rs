@@ -17,6 +17,7 @@ use netcheck_probe::{Connected, Protocol, Question, Then};
 
 use crate::case::{Case, Reach};
 use crate::evidence::{Container, Evidence, Mode, Viewpoint};
+use crate::reference::Reference;
 
 pub use here::here;
 pub(crate) use here::place as place_from_here;
@@ -335,6 +336,7 @@ fn more_from_subject(case: &Case<'_>) -> Vec<Question> {
         });
     }
     questions.extend(candidate_connects(case));
+    questions.extend(connects_to_host(case));
     if let Some(outbound) = &case.evidence.request.outbound
         && let Ok(visit) = case.visit()
         && let Some(lookup) = visit.lookup(&outbound.host).known()
@@ -392,6 +394,22 @@ pub fn host_address(case: &Case<'_>) -> Option<IpAddr> {
             .map(|line| line.address)
     });
     from_hosts.or_else(|| visit.lookup(HOST_NAME).known()?.addresses.first().copied())
+}
+
+/// For references to the engine's host: does it answer on that port, as this container sees it?
+fn connects_to_host(case: &Case<'_>) -> Vec<Question> {
+    let to_host = |reference: &&Reference| {
+        !reference.is_localhost() && case.points_to_host(case.subject, reference)
+    };
+    let references = case.detail.references.iter().take(MOST).filter(to_host);
+    references
+        .filter_map(|reference| Some((reference, reference.certain_port()?)))
+        .flat_map(|(reference, port)| {
+            // One of each family is what a resolver gives for the host.
+            let addresses = case.leads_to(reference).into_iter().take(2);
+            addresses.map(move |to| connect(to, port))
+        })
+        .collect()
 }
 
 /// For references to `localhost` or to an address: which containers would answer on that port?

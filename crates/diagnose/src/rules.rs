@@ -108,6 +108,7 @@ rules! {
     localhost_means_the_container,
     stale_container_address,
     host_port_used_between_containers,
+    container_reached_through_host,
     proxy_without_exception,
 }
 

@@ -28,8 +28,15 @@ const LONGEST_REASON: u64 = 8 * 1024;
 /// How long a child that has closed its side may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// How `dial-stdio` begins when it only tells that its streams ended.
-const NO_REASON: &str = "Copy (";
+/// In what `dial-stdio` says when it could not write: only that, and not what ssh said before.
+const NOT_WRITTEN: &str = "Copy (stdin to stream)";
+
+/// In what `docker version` says when its ssh ended before the request was written: it then leaves out what
+/// ssh said, which it tells only where it was reading (`commandConn` of the CLI's connhelper).
+const NOBODY_READS: &str = "broken pipe";
+
+/// Makes the docker CLI connect, whatever it then learns.
+const VERSION: [&str; 3] = ["version", "--format", "{{.Server.Version}}"];
 
 /// Opens one connection for each call, by one child.
 #[derive(Debug, Clone)]
@@ -62,30 +69,40 @@ impl Dial {
             },
             None => return String::new(),
         };
-        // `dial-stdio` that cannot write any more says only that, and not what ssh said before.
-        if !said.is_empty() && !said.contains(NO_REASON) {
+        if !said.is_empty() && !said.contains(NOT_WRITTEN) {
             return said;
         }
-        match tokio::time::timeout_at(deadline.end(), self.ask()).await {
-            Ok(reason) if !reason.is_empty() => reason,
-            _ => said,
+        let said = self.ask(deadline, &VERSION, said).await;
+        if !said.contains(NOBODY_READS) {
+            return said;
         }
+        // One that is given nothing to write can only fail while it reads.
+        self.ask(deadline, &["system", "dial-stdio"], said).await
     }
 
-    /// What the docker CLI says when it connects for itself.
-    async fn ask(&self) -> String {
+    /// What the docker CLI says when it connects for itself; `otherwise` if it says nothing in time.
+    async fn ask(&self, deadline: Deadline, words: &[&str], otherwise: String) -> String {
         let Some((program, flags)) = self.command.split_first() else {
-            return String::new();
+            return otherwise;
         };
-        let mut command = Command::new(program);
-        command
+        let child = Command::new(program)
             .args(flags)
-            .args(["version", "--format", "{{.Server.Version}}"])
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        match command.output().await {
-            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(_) => String::new(),
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let Ok(mut child) = child else {
+            return otherwise;
+        };
+        // Held open, so that the end of the words is not what ends the connection.
+        let _stdin = child.stdin.take();
+        match tokio::time::timeout_at(deadline.end(), child.wait_with_output()).await {
+            Ok(Ok(output)) if !output.stderr.trim_ascii().is_empty() => {
+                String::from_utf8_lossy(&output.stderr).trim().to_owned()
+            }
+            _ => otherwise,
         }
     }
 

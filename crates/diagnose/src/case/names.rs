@@ -116,6 +116,15 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// The addresses that a reference leads to from the subject: the one that is written, or those of the name;
+    /// none where it leads nowhere or that was not seen.
+    pub fn leads_to(&self, reference: &Reference) -> Vec<IpAddr> {
+        match reference.host.parse() {
+            Ok(address) => vec![address],
+            Err(_) => self.resolution(&reference.host).unwrap_or_default(),
+        }
+    }
+
     /// The lookup of a name in the subject in words: `no such name (NXDOMAIN)`.
     pub fn lookup_words(&self, name: &str) -> Option<String> {
         let lookup = self.visit().ok()?.lookup(name);

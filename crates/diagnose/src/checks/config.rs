@@ -84,8 +84,12 @@ fn seen(case: &Case<'_>, reference: &Reference) -> (String, bool) {
         }
         (None, Fact::Known(lookup)) => lookup.addresses.clone(),
         (None, Fact::Failed(why)) => return (format!("not known: {why}"), false),
-        // Asking for it would have sent a packet to the internet.
-        (None, Fact::NotCollected) => return ("not asked: a name of the outside".into(), true),
+        (None, Fact::NotCollected) => match case.resolution(&reference.host) {
+            // Written in its /etc/hosts.
+            Ok(addresses) if !addresses.is_empty() => addresses,
+            // Asking for it would have sent a packet to the internet.
+            _ => return ("not asked: a name of the outside".into(), true),
+        },
     };
     let owner = addresses
         .iter()

@@ -87,11 +87,7 @@ fn is_published(case: &Case<'_>, port: u16) -> bool {
 
 /// Something else answers there, e.g. by a rule of the host's packet filter.
 fn opened(case: &Case<'_>, reference: &Reference, port: u16) -> bool {
-    let addresses: Vec<IpAddr> = match reference.host.parse() {
-        Ok(address) => vec![address],
-        Err(_) => case.resolution(&reference.host).unwrap_or_default(),
-    };
-    addresses.into_iter().any(|address| {
+    case.leads_to(reference).into_iter().any(|address| {
         case.visit().is_ok_and(|visit| {
             let connected = visit.connect((address, port).into());
             matches!(connected.known(), Some(Connected::Open { .. }))
