@@ -14,6 +14,7 @@
 mod net;
 mod one_label;
 pub mod recording;
+mod settled;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -296,7 +297,7 @@ impl World {
         report
     }
 
-    /// Runs a fix as a user would paste it.
+    /// Runs a fix as a user would paste it, and waits until what it started listens.
     #[track_caller]
     pub fn paste(&self, commands: &[String]) {
         let script = commands.join("\n");
@@ -318,6 +319,14 @@ impl World {
             .filter(|name| name.to_string_lossy().ends_with(".env"))
             .collect();
         assert!(left.is_empty(), "the fix left {left:?} behind");
+        let by_label = format!("label={LABEL_LAB}={}", self.lab().id());
+        let running = self.docker_said(&["ps", "-q", "--filter", &by_label]);
+        let running: Vec<String> = running
+            .stdout
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        settled::settle(&running, |words| self.docker_said(words).stdout);
     }
 
     /// What a fix made and the lab does not know of: the kit's labels go from a container to the

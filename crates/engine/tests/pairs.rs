@@ -95,6 +95,7 @@ async fn is_healed(from: &str, target: Target, report: &Report) {
         .status()
         .unwrap();
     assert!(status.success(), "the printed fix failed:\n{script}");
+    world::settle(&[from, &target.host]);
     is_silent(from, target).await;
 }
 

@@ -12,6 +12,8 @@
 mod net;
 #[path = "../../../../tests/world/one_label.rs"]
 mod one_label;
+#[path = "../../../../tests/world/settled.rs"]
+mod settled;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -42,6 +44,12 @@ fn docker_may(words: &[&str]) -> Result<String, String> {
 #[track_caller]
 pub fn docker(words: &[&str]) -> String {
     docker_may(words).unwrap_or_else(|why| panic!("docker {words:?}: {why}"))
+}
+
+/// Waits until what a pasted fix started listens.
+pub fn settle(containers: &[&str]) {
+    let containers: Vec<String> = containers.iter().map(ToString::to_string).collect();
+    settled::settle(&containers, |words| docker_may(words).unwrap_or_default());
 }
 
 /// Networks and containers of one test.
