@@ -6,36 +6,17 @@
 mod private;
 mod world;
 
-use netcheck_diagnose::report::{Outcome, Pairs, Report};
+use netcheck_diagnose::report::Outcome;
 use netcheck_testkit::tcp;
 use private::{NEIGHBOUR, inside, inside_with, listen_on_lan, sh};
 use world::{World, roots, show};
-
-/// One pair, looked at with these flags.
-#[track_caller]
-fn ask(world: &World, flags: &[&str], from: &str, target: &str) -> Report {
-    let evidence = world.folder().join("evidence.json");
-    let mut words = vec![
-        "--format",
-        "json",
-        "--save-evidence",
-        evidence.to_str().unwrap(),
-    ];
-    words.extend(flags);
-    words.extend([from, target]);
-    let said = world.netcheck(&words);
-    let pairs: Pairs = serde_json::from_str(&said.stdout)
-        .unwrap_or_else(|error| panic!("no report: {error}\n{said:#?}"));
-    let [report] = <[Report; 1]>::try_from(pairs.pairs).unwrap();
-    report
-}
 
 /// Names exactly this, from the host's own namespace and by a helper; then runs the fix, and it works.
 #[track_caller]
 fn named_and_healed(world: &World, from: &str, target: &str, code: &str, rule: &str) {
     let mut commands = Vec::new();
     for way in ["helper", "netns"] {
-        let report = ask(world, &["--deep", "--probe", way], from, target);
+        let report = world.pair(&["--deep", "--probe", way], from, target);
         assert_eq!(roots(&report), [code], "{way}: {}", show(&report));
         let finding = &report.findings[0];
         assert!(
@@ -45,13 +26,9 @@ fn named_and_healed(world: &World, from: &str, target: &str, code: &str, rule: &
         );
         commands.clone_from(&finding.fixes[0].commands);
     }
-    if std::env::var_os("NETCHECK_RECORD").is_some() {
-        let words = rule.split(|c: char| !c.is_ascii_alphanumeric());
-        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-        let case = words.join("-").to_lowercase();
-        let evidence = world.folder().join("evidence.json");
-        world::recording::write(world, &evidence, code, &case);
-    }
+    let words = rule.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    world.record(code, &words.join("-").to_lowercase());
     world.paste(&commands);
     works(world, from, target);
 }
@@ -59,7 +36,7 @@ fn named_and_healed(world: &World, from: &str, target: &str, code: &str, rule: &
 #[track_caller]
 fn works(world: &World, from: &str, target: &str) {
     for flags in [&[][..], &["--deep"]] {
-        let report = ask(world, flags, from, target);
+        let report = world.pair(flags, from, target);
         assert_eq!(report.outcome, Outcome::Healthy, "{}", show(&report));
     }
 }
@@ -101,7 +78,7 @@ fn a_drop_in_docker_user() {
         ));
         let target = format!("{web}:80");
         // Without more rights it is said how to get them.
-        let report = ask(&world, &[], &app, &target);
+        let report = world.pair(&[], &app, &target);
         assert_eq!(report.outcome, Outcome::Undecided, "{}", show(&report));
         assert!(
             report.undecided[0].needs.contains("--deep"),
@@ -128,7 +105,7 @@ fn a_drop_of_udp() {
             "iptables-nft -I DOCKER-USER -d {address} -p udp -j DROP"
         ));
         let target = format!("{web}:53/udp");
-        let report = ask(&world, &[], &app, &target);
+        let report = world.pair(&[], &app, &target);
         assert_eq!(report.outcome, Outcome::Healthy, "{}", show(&report));
         named_and_healed(&world, &app, &target, "firewall-drops", "-p udp");
     });
@@ -245,17 +222,14 @@ fn a_flushed_forward_chain() {
         let (app, web, _) = two(&world);
         sh("iptables-nft -P FORWARD DROP; iptables-nft -F FORWARD");
         let target = format!("{web}:80");
-        let report = ask(&world, &["--deep"], &app, &target);
+        let report = world.pair(&["--deep"], &app, &target);
         assert_eq!(
             roots(&report),
             ["forward-rules-missing"],
             "{}",
             show(&report)
         );
-        if std::env::var_os("NETCHECK_RECORD").is_some() {
-            let evidence = world.folder().join("evidence.json");
-            world::recording::write(&world, &evidence, "forward-rules-missing", "flushed");
-        }
+        world.record("forward-rules-missing", "flushed");
         world.paste(&report.findings[0].fixes[0].commands);
         // A restart of the engine ends its containers.
         world.docker(&["start", &app, &web]);
@@ -291,7 +265,7 @@ fn a_drop_and_a_wrong_port() {
         let (app, web, address) = two(&world);
         let _undo = Undo(FLUSH);
         sh(&format!("iptables-nft -I DOCKER-USER -d {address} -j DROP"));
-        let report = ask(&world, &["--deep"], &app, &format!("{web}:81"));
+        let report = world.pair(&["--deep"], &app, &format!("{web}:81"));
         assert_eq!(
             roots(&report),
             ["firewall-drops", "wrong-port"],
@@ -309,9 +283,7 @@ fn one_is_named_and_healed(world: &World, subject: &str, flags: &[&str], code: &
     words.extend(flags);
     let report = world.report(subject, &words);
     assert_eq!(roots(&report), [code], "{}", show(&report));
-    if std::env::var_os("NETCHECK_RECORD").is_some() {
-        world::recording::write(world, &evidence, code, "alone");
-    }
+    world.record(code, "alone");
     world.paste(&report.findings[0].fixes[0].commands);
     let healed = world.report(subject, flags);
     assert_eq!(healed.outcome, Outcome::Healthy, "{}", show(&healed));
@@ -329,7 +301,7 @@ fn a_host_that_does_not_forward() {
         sh("sysctl -w net.ipv4.ip_forward=0");
         // Within one network nobody needs it.
         works(&world, &app, &format!("{web}:80"));
-        let report = ask(&world, &[], &app, &target);
+        let report = world.pair(&[], &app, &target);
         assert_eq!(roots(&report), ["ip-forwarding-off"], "{}", show(&report));
         one_is_named_and_healed(&world, &app, &[], "ip-forwarding-off");
         works(&world, &app, &target);
@@ -373,12 +345,9 @@ fn a_private_address_outside() {
         let target = format!("{NEIGHBOUR}:9000");
         works(&world, &app, &target);
         sh("iptables-nft -t nat -F POSTROUTING");
-        let report = ask(&world, &["--deep"], &app, &target);
+        let report = world.pair(&["--deep"], &app, &target);
         assert_eq!(roots(&report), ["masquerade-missing"], "{}", show(&report));
-        if std::env::var_os("NETCHECK_RECORD").is_some() {
-            let evidence = world.folder().join("evidence.json");
-            world::recording::write(&world, &evidence, "masquerade-missing", "flushed");
-        }
+        world.record("masquerade-missing", "flushed");
         // By hand, and by a new start of the engine.
         world.paste(&report.findings[0].fixes[1].commands);
         works(&world, &app, &target);
@@ -397,12 +366,9 @@ fn an_engine_that_writes_no_rules() {
         let _service = listen_on_lan(9000);
         works(&world, &app, &format!("{web}:80"));
         let target = format!("{NEIGHBOUR}:9000");
-        let report = ask(&world, &["--deep"], &app, &target);
+        let report = world.pair(&["--deep"], &app, &target);
         assert_eq!(roots(&report), ["engine-iptables-off"], "{}", show(&report));
-        if std::env::var_os("NETCHECK_RECORD").is_some() {
-            let evidence = world.folder().join("evidence.json");
-            world::recording::write(&world, &evidence, "engine-iptables-off", "flag");
-        }
+        world.record("engine-iptables-off", "flag");
         world.paste(&report.findings[0].fixes[0].commands);
         works(&world, &app, &target);
     });
@@ -454,7 +420,7 @@ fn what_is_no_firewall() {
              iptables-nft -I DOCKER-USER -s {address} -p udp -j REJECT"
         ));
         works(&world, &app, &format!("{web}:80"));
-        let report = ask(&world, &["--deep"], &app, &format!("{web}:81"));
+        let report = world.pair(&["--deep"], &app, &format!("{web}:81"));
         assert_eq!(roots(&report), ["wrong-port"], "{}", show(&report));
         // A hole that no rule makes: it is said where the packets were last seen.
         let pid = world.docker(&["inspect", "-f", "{{.State.Pid}}", &web]);
@@ -462,7 +428,7 @@ fn what_is_no_firewall() {
             "nsenter -t {pid} -n ip route add blackhole {}/32",
             world.address("app")
         ));
-        let report = ask(&world, &["--deep"], &app, &format!("{web}:80"));
+        let report = world.pair(&["--deep"], &app, &format!("{web}:80"));
         assert_eq!(report.outcome, Outcome::Undecided, "{}", show(&report));
         let needs: Vec<&str> = report
             .undecided

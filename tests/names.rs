@@ -8,7 +8,7 @@ mod world;
 
 use std::net::Ipv4Addr;
 
-use netcheck_diagnose::report::{Outcome, Pairs, Report, Severity};
+use netcheck_diagnose::report::{Outcome, Report, Severity};
 use netcheck_testkit::{Builder, Node};
 use private::names::{Says, asked, say};
 use private::{NEIGHBOUR, configure, inside_resolving, sh, sh_on_lan};
@@ -69,7 +69,7 @@ fn a_name_known_on_another_network_only_in_a_pair() {
     world.run("mysql-db", |n| n.on(&near).on(far.alias("store")).tcp(3306));
     let app = world.run("app", |n| n.on(&near));
     for way in WAYS {
-        let report = pair(&world, &["--probe", way], &app, "store:3306");
+        let report = world.pair(&["--probe", way], &app, "store:3306");
         assert_eq!(
             roots(&report),
             ["name-known-on-another-network-only"],
@@ -77,9 +77,9 @@ fn a_name_known_on_another_network_only_in_a_pair() {
             show(&report)
         );
     }
-    let report = pair(&world, &[], &app, "store:3306");
+    let report = world.pair(&[], &app, "store:3306");
     world.paste(&report.findings[0].fixes[0].commands);
-    let healed = pair(&world, &[], &app, "store:3306");
+    let healed = world.pair(&[], &app, "store:3306");
     assert_eq!(healed.outcome, Outcome::Healthy, "{}", show(&healed));
 }
 
@@ -97,19 +97,6 @@ fn a_name_known_on_both_networks() {
 
 // In an engine of its own.
 
-/// One pair, looked at with these flags.
-#[track_caller]
-fn pair(world: &World, flags: &[&str], from: &str, target: &str) -> Report {
-    let mut words = vec!["--format", "json"];
-    words.extend(flags);
-    words.extend([from, target]);
-    let said = world.netcheck(&words);
-    let pairs: Pairs = serde_json::from_str(&said.stdout)
-        .unwrap_or_else(|error| panic!("no report: {error}\n{said:#?}"));
-    let [report] = <[Report; 1]>::try_from(pairs.pairs).unwrap();
-    report
-}
-
 /// Names exactly this by both ways of looking, and records it.
 #[track_caller]
 fn named(world: &World, subject: &str, code: &str, case: &str) -> Report {
@@ -126,9 +113,7 @@ fn named(world: &World, subject: &str, code: &str, case: &str) -> Report {
         assert_eq!(roots(&report), [code], "{way}: {}", show(&report));
         last = Some(report);
     }
-    if std::env::var_os("NETCHECK_RECORD").is_some() {
-        world::recording::write(world, &evidence, code, case);
-    }
+    world.record(code, case);
     last.unwrap()
 }
 
@@ -178,7 +163,7 @@ fn a_name_outside_where_servers_fail() {
         let target = "db.corp.example:5432";
         for what in [Says::Failed, Says::Nothing] {
             say(NEIGHBOUR, what);
-            let report = pair(&world, &[], &app, target);
+            let report = world.pair(&[], &app, target);
             assert_eq!(
                 roots(&report),
                 ["upstream-dns-fails"],
@@ -188,7 +173,7 @@ fn a_name_outside_where_servers_fail() {
         }
         // They answer, and there is no such name.
         say(NEIGHBOUR, Says::NoSuchName);
-        let report = pair(&world, &[], &app, target);
+        let report = world.pair(&[], &app, target);
         assert_eq!(roots(&report), ["name-unknown"], "{}", show(&report));
     });
 }
@@ -261,14 +246,14 @@ fn search_domain_amplification() {
         let report = named(&world, &app, code, "leaks");
         assert_eq!(report.findings[0].severity, Severity::Warning);
         assert!(asked(NEIGHBOUR).contains(&leaked), "{:?}", asked(NEIGHBOUR));
-        let works = pair(&world, &[], &app, &format!("{web}:80"));
+        let works = world.pair(&[], &app, &format!("{web}:80"));
         assert_eq!(works.outcome, Outcome::Healthy, "{}", show(&works));
 
         // With a wildcard in that domain, the name leads elsewhere.
         say(NEIGHBOUR, Says::Always([10, 221, 0, 9].into()));
         let report = named(&world, &app, code, "foreign-host");
         assert_eq!(report.findings[0].severity, Severity::Error);
-        let report = pair(&world, &[], &app, &format!("{web}:80"));
+        let report = world.pair(&[], &app, &format!("{web}:80"));
         assert_eq!(roots(&report), [code], "{}", show(&report));
 
         // With dead servers container names are lost, too; it is them that has to be mended first.
@@ -309,12 +294,12 @@ fn no_container_name_goes_to_the_internet() {
                 "{}",
                 show(&report)
             );
-            let report = pair(&world, &["--probe", way], &app, &format!("{web}:80"));
+            let report = world.pair(&["--probe", way], &app, &format!("{web}:80"));
             assert_eq!(report.outcome, Outcome::Healthy, "{}", show(&report));
         }
         assert_eq!(asked(PUBLIC), [""; 0]);
         // It would have heard: a place outside that is named may be looked up.
-        pair(&world, &[], &app, "db.corp.example:5432");
+        world.pair(&[], &app, "db.corp.example:5432");
         assert!(asked(PUBLIC).contains(&"db.corp.example".to_owned()));
     });
 }
@@ -341,10 +326,10 @@ fn host_resolver_is_loopback() {
 
             // A name that only the host's resolver knows.
             say("127.0.0.1", Says::Always([10, 221, 0, 9].into()));
-            let report = pair(&world, &[], &app, "db.corp.example:5432");
+            let report = world.pair(&[], &app, "db.corp.example:5432");
             assert_eq!(roots(&report), [code], "{}", show(&report));
             say("127.0.0.1", Says::NoSuchName);
-            let report = pair(&world, &[], &app, "db.corp.example:5432");
+            let report = world.pair(&[], &app, "db.corp.example:5432");
             assert_eq!(roots(&report), ["name-unknown"], "{}", show(&report));
 
             // What the fix says, by hand; then servers that were chosen on purpose.

@@ -10,39 +10,16 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use netcheck_diagnose::report::{CheckStatus, Outcome, Pairs, Report, StepKind};
+use netcheck_diagnose::report::{CheckStatus, Outcome, Report, StepKind};
 use netcheck_testkit::bollard::models::HealthStatusEnum;
 use netcheck_testkit::{NetworkBuilder, tcp, udp};
 use private::{inside, inside_with, sh};
 use world::{Fault, World, every_second, free_port, roots, show};
 
-/// One pair, looked at in one way.
+/// One pair, looked at in one way. It is not about time, and the machine may have much to do.
 #[track_caller]
 fn ask(world: &World, way: &str, from: &str, target: &str) -> Report {
-    let evidence = world.folder().join("evidence.json");
-    let said = world.netcheck(&[
-        "--format",
-        "json",
-        "--probe",
-        way,
-        // It is not about time, and the machine may have much to do.
-        "--timeout",
-        "10s",
-        "--save-evidence",
-        evidence.to_str().unwrap(),
-        from,
-        target,
-    ]);
-    let pairs: Pairs = serde_json::from_str(&said.stdout)
-        .unwrap_or_else(|error| panic!("no report: {error}\n{said:#?}"));
-    let [report] = <[Report; 1]>::try_from(pairs.pairs).unwrap();
-    let expected = match report.outcome {
-        Outcome::Healthy => 0,
-        Outcome::Problems => 2,
-        Outcome::Undecided => 3,
-    };
-    assert_eq!(said.code, Some(expected), "{}", show(&report));
-    report
+    world.pair(&["--probe", way, "--timeout", "10s"], from, target)
 }
 
 /// Exactly this is named, by both ways of looking; recorded as this case where that is asked for.
@@ -54,11 +31,8 @@ fn named(world: &World, from: &str, target: &str, code: &str, case: Option<&str>
         assert_eq!(roots(&report), [code], "{way}: {}", show(&report));
         found.push(report);
     }
-    if let Some(case) = case
-        && std::env::var_os("NETCHECK_RECORD").is_some()
-    {
-        let evidence = world.folder().join("evidence.json");
-        world::recording::write(world, &evidence, code, case);
+    if let Some(case) = case {
+        world.record(code, case);
     }
     found.swap_remove(1)
 }

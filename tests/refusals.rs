@@ -51,10 +51,7 @@ fn named(world: &World, words: &str, code: &str, case: &str) -> Finding {
     let report = explained(world, words);
     assert_eq!(roots(&report), [code], "{}", show(&report));
     assert!(report.undecided.is_empty(), "{}", show(&report));
-    if std::env::var_os("NETCHECK_RECORD").is_some() {
-        let evidence = world.folder().join("evidence.json");
-        world::recording::write(world, &evidence, code, case);
-    }
+    world.record(code, case);
     let piped = piped(&["explain", "--format", "json", "-"], words);
     let same: Report = serde_json::from_str(&piped.stdout).unwrap();
     assert_eq!(same, report);
@@ -256,9 +253,7 @@ fn an_overlay_without_a_swarm_or_for_services_alone() {
                 let report = world.report(name, &[&words[..], &["--probe", way]].concat());
                 assert_eq!(roots(&report), [code], "{way}: {}", show(&report));
             }
-            if std::env::var_os("NETCHECK_RECORD").is_some() {
-                world::recording::write(&world, &evidence, code, case);
-            }
+            world.record(code, case);
             let report = explained(&world, &said);
             assert_eq!(roots(&report), [code], "{}", show(&report));
             world.paste(&report.findings[0].fixes[0].commands);

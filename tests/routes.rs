@@ -10,40 +10,13 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use netcheck_diagnose::report::{Finding, Outcome, Pairs, Report};
+use netcheck_diagnose::report::{Finding, Outcome};
 use netcheck_testkit::tcp;
 use private::{
     NEIGHBOUR, inside, inside_of, inside_with, lan, listen_on_lan, listen_on_lan_at, on_lan, sh,
     sh_on_lan,
 };
 use world::{World, roots, show};
-
-/// One pair, looked at with these flags.
-#[track_caller]
-fn ask(world: &World, flags: &[&str], from: &str, target: &str) -> Report {
-    let evidence = world.folder().join("evidence.json");
-    let mut words = vec![
-        "--format",
-        "json",
-        "--save-evidence",
-        evidence.to_str().unwrap(),
-    ];
-    words.extend(flags);
-    words.extend([from, target]);
-    let said = world.netcheck(&words);
-    let pairs: Pairs = serde_json::from_str(&said.stdout)
-        .unwrap_or_else(|error| panic!("no report: {error}\n{said:#?}"));
-    let [report] = <[Report; 1]>::try_from(pairs.pairs).unwrap();
-    report
-}
-
-/// Whatever was looked at last becomes a scenario, where somebody wants that.
-fn record(world: &World, code: &str, case: &str) {
-    if std::env::var_os("NETCHECK_RECORD").is_some() {
-        let evidence = world.folder().join("evidence.json");
-        world::recording::write(world, &evidence, code, case);
-    }
-}
 
 /// A pair with exactly this cause, from the host's own namespace and by a helper.
 #[track_caller]
@@ -55,11 +28,11 @@ fn named(
 ) -> Finding {
     let mut found = None;
     for way in ["helper", "netns"] {
-        let report = ask(world, &[flags, &["--probe", way]].concat(), from, target);
+        let report = world.pair(&[flags, &["--probe", way]].concat(), from, target);
         assert_eq!(roots(&report), [code], "{way}: {}", show(&report));
         found = report.findings.into_iter().next();
     }
-    record(world, code, case);
+    world.record(code, case);
     found.unwrap()
 }
 
@@ -83,13 +56,13 @@ fn one_named(world: &World, flags: &[&str], subject: &str, (code, case): (&str, 
         assert_eq!(roots(&report), [code], "{way}: {}", show(&report));
         found = report.findings.into_iter().next();
     }
-    record(world, code, case);
+    world.record(code, case);
     found.unwrap()
 }
 
 #[track_caller]
 fn works(world: &World, from: &str, target: &str) {
-    let report = ask(world, &[], from, target);
+    let report = world.pair(&[], from, target);
     assert_eq!(report.outcome, Outcome::Healthy, "{}", show(&report));
 }
 

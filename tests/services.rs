@@ -9,7 +9,7 @@ mod world;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netcheck_diagnose::report::{Outcome, Pairs, Report};
+use netcheck_diagnose::report::{Outcome, Report};
 use private::{inside_with, sh};
 use world::{World, roots, show};
 
@@ -56,15 +56,8 @@ impl Swarm {
 
     /// The pair of the container and this place.
     fn ask(&self, target: &str, way: &str) -> Report {
-        let evidence = self.world.folder().join("evidence.json");
-        let words = ["--format", "json", "--probe", way, "--save-evidence"];
         let target = format!("{target}:80");
-        let ends = [evidence.to_str().unwrap(), &self.app, &target];
-        let said = self.world.netcheck(&[&words[..], &ends].concat());
-        let pairs: Pairs = serde_json::from_str(&said.stdout)
-            .unwrap_or_else(|error| panic!("no report: {error}\n{said:#?}"));
-        let [report] = <[Report; 1]>::try_from(pairs.pairs).unwrap();
-        report
+        self.world.pair(&["--probe", way], &self.app, &target)
     }
 
     /// Names exactly this, by both ways of looking in.
@@ -73,10 +66,7 @@ impl Swarm {
         assert_eq!(roots(&by_helper), [code], "{}", show(&by_helper));
         let report = self.ask(target, "netns");
         assert_eq!(roots(&report), [code], "{}", show(&report));
-        if std::env::var_os("NETCHECK_RECORD").is_some() {
-            let evidence = self.world.folder().join("evidence.json");
-            world::recording::write(&self.world, &evidence, code, case);
-        }
+        self.world.record(code, case);
         report
     }
 

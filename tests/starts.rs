@@ -98,9 +98,7 @@ fn shared_namespace_owner_recreated() {
     named(&world, &app, code);
     let words = ["--save-evidence", evidence.to_str().unwrap()];
     world.report(&app, &words);
-    if std::env::var_os("NETCHECK_RECORD").is_some() {
-        world::recording::write(&world, &evidence, code, "removed");
-    }
+    world.record(code, "removed");
     // As it says: made anew, with the owner of now.
     let image = image(&world);
     world.docker(&["rm", &app]);

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use net::Net;
 use net::made;
-use netcheck_diagnose::report::{Finding, Outcome, Report};
+use netcheck_diagnose::report::{Finding, Outcome, Pairs, Report};
 use netcheck_testkit::bollard::models::{
     ContainerInspectResponse, HealthConfig, HealthStatusEnum, ImageConfig,
 };
@@ -288,13 +288,35 @@ impl World {
         let said = self.netcheck(&words);
         let report: Report = serde_json::from_str(&said.stdout)
             .unwrap_or_else(|error| panic!("no report: {error}\n{}\n{}", said.stdout, said.stderr));
-        let expected = match report.outcome {
-            Outcome::Healthy => 0,
-            Outcome::Problems => 2,
-            Outcome::Undecided => 3,
-        };
-        assert_eq!(said.code, Some(expected), "{}", said.stderr);
+        assert_eq!(said.code, Some(code(report.outcome)), "{}", said.stderr);
         report
+    }
+
+    /// The report on one pair, with the exit code checked against the outcome; what was seen is kept for
+    /// [`World::record`].
+    #[track_caller]
+    pub fn pair(&self, flags: &[&str], from: &str, target: &str) -> Report {
+        let evidence = self.evidence();
+        let fixed = ["--format", "json", "--save-evidence", &evidence];
+        let said = self.netcheck(&[&fixed, flags, &[from, target]].concat());
+        let pairs: Pairs = serde_json::from_str(&said.stdout)
+            .unwrap_or_else(|error| panic!("no report: {error}\n{}\n{}", said.stdout, said.stderr));
+        let [report] = <[Report; 1]>::try_from(pairs.pairs).unwrap();
+        assert_eq!(said.code, Some(code(report.outcome)), "{}", said.stderr);
+        report
+    }
+
+    /// Where a test saves what it saw.
+    pub fn evidence(&self) -> String {
+        let file = self.folder.path().join("evidence.json");
+        file.into_os_string().into_string().unwrap()
+    }
+
+    /// Keeps what was saved last as a scenario, where somebody asks for that.
+    pub fn record(&self, code: &str, case: &str) {
+        if std::env::var_os("NETCHECK_RECORD").is_some() {
+            recording::write(self, Path::new(&self.evidence()), code, case);
+        }
     }
 
     /// Runs a fix as a user would paste it, and waits until what it started listens.
@@ -491,11 +513,18 @@ impl<'a> Fault<'a> {
                 "by helper: {}",
                 show(&by_helper)
             );
-            if std::env::var_os("NETCHECK_RECORD").is_some() {
-                recording::write(world, Path::new(evidence), self.code, self.case);
-            }
+            world.record(self.code, self.case);
         }
         report.findings.into_iter().next().unwrap()
+    }
+}
+
+/// The exit code for an outcome.
+fn code(outcome: Outcome) -> i32 {
+    match outcome {
+        Outcome::Healthy => 0,
+        Outcome::Problems => 2,
+        Outcome::Undecided => 3,
     }
 }
 
