@@ -11,8 +11,12 @@ use netcheck_diagnose::evidence::Mount;
 use netcheck_diagnose::recreate::Run;
 use netcheck_diagnose::redact;
 
-/// The default size of /dev/shm, in bytes (64 MiB, docker-run(1)).
-const DEFAULT_SHM: i64 = 64 * 1024 * 1024;
+/// The default sizes of /dev/shm, in bytes: 64 MiB of docker-run(1), and the `65536k` of containers.conf(5), which
+/// podman takes for thousands.
+const DEFAULT_SHM: [i64; 2] = [64 * 1024 * 1024, 65_536_000];
+
+/// The default time that a container has to stop, in seconds (docker-stop(1)). Docker leaves it away; podman says it.
+const DEFAULT_STOP_TIMEOUT: i64 = 10;
 
 pub(super) fn run(
     inspect: &ContainerInspectResponse,
@@ -126,13 +130,22 @@ fn process(
     if let Some(user) = differs(config.user.as_ref(), image.user.as_ref()) {
         words.flag("--user", user);
     }
-    if let Some(dir) = differs(config.working_dir.as_ref(), image.working_dir.as_ref()) {
+    // Docker leaves away what is the default; podman says it.
+    if let Some(dir) = differs(config.working_dir.as_ref(), image.working_dir.as_ref())
+        .filter(|dir| dir != "/" || set(image.working_dir.as_ref()).is_some())
+    {
         words.flag("--workdir", dir);
     }
-    if let Some(signal) = differs(config.stop_signal.as_ref(), image.stop_signal.as_ref()) {
+    let is_term = |signal: &str| matches!(signal, "15" | "SIGTERM" | "TERM");
+    if let Some(signal) = differs(config.stop_signal.as_ref(), image.stop_signal.as_ref())
+        .filter(|signal| !is_term(signal) || set(image.stop_signal.as_ref()).is_some())
+    {
         words.flag("--stop-signal", signal);
     }
-    if let Some(timeout) = config.stop_timeout {
+    if let Some(timeout) = config
+        .stop_timeout
+        .filter(|seconds| *seconds != DEFAULT_STOP_TIMEOUT)
+    {
         words.flag("--stop-timeout", timeout);
     }
     words.switch("-t", config.tty);
@@ -229,12 +242,17 @@ fn host_settings(host: &HostConfig, usual_log: Option<&HostConfigLogConfig>, wor
     }
     if let Some(size) = host
         .shm_size
-        .filter(|size| *size > 0 && *size != DEFAULT_SHM)
+        .filter(|size| *size > 0 && !DEFAULT_SHM.contains(size))
     {
         words.flag("--shm-size", size);
     }
     for limit in host.ulimits.iter().flatten() {
         if let (Some(name), Some(soft), Some(hard)) = (&limit.name, limit.soft, limit.hard) {
+            // podman names them as getrlimit(2) does, the docker CLI takes `nofile`.
+            let name = name
+                .strip_prefix("RLIMIT_")
+                .unwrap_or(name)
+                .to_ascii_lowercase();
             words.flag("--ulimit", format!("{name}={soft}:{hard}"));
         }
     }
@@ -264,7 +282,8 @@ fn host_settings(host: &HostConfig, usual_log: Option<&HostConfigLogConfig>, wor
         ("--volume-driver", &host.volume_driver),
     ];
     for (name, value) in named {
-        if let Some(value) = set(value.as_ref()) {
+        // What podman says for a namespace of the container's own; Docker has no word for it.
+        if let Some(value) = set(value.as_ref()).filter(|value| *value != "private") {
             words.flag(name, value);
         }
     }
@@ -353,4 +372,46 @@ fn mount(mount: &MountPoint) -> Option<Mount> {
         target: mount.destination.clone()?,
         read_only: mount.rw == Some(false),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// podman says all that Docker leaves away, and in words that the docker CLI does not take.
+    #[test]
+    fn podmans_defaults_are_no_flags() {
+        let inspect = serde_json::json!({
+            "Id": "0123456789abcdef",
+            "Config": {
+                "Hostname": "0123456789ab",
+                "WorkingDir": "/",
+                "StopSignal": "15",
+                "StopTimeout": 10,
+                "Cmd": ["idle"],
+            },
+            "HostConfig": {
+                "ShmSize": 65_536_000,
+                "UTSMode": "private",
+                "PidMode": "private",
+                "IpcMode": "shareable",
+                "Runtime": "oci",
+                "Ulimits": [{ "Name": "RLIMIT_NOFILE", "Soft": 20_000, "Hard": 20_000 }],
+            },
+        });
+        let made = run(&serde_json::from_value(inspect).unwrap(), None, None);
+        assert_eq!(made.flags, ["--ulimit", "nofile=20000:20000"]);
+        assert!(made.unreproducible.is_empty());
+    }
+
+    #[test]
+    fn what_was_chosen_is_kept() {
+        let inspect = serde_json::json!({
+            "Config": { "WorkingDir": "/srv", "StopSignal": "SIGINT", "StopTimeout": 60 },
+            "HostConfig": { "ShmSize": 1_048_576, "UTSMode": "host", "PidMode": "host" },
+        });
+        let made = run(&serde_json::from_value(inspect).unwrap(), None, None);
+        let expected = "--workdir /srv --stop-signal SIGINT --stop-timeout 60 --shm-size 1048576 --uts host --pid host";
+        assert_eq!(made.flags.join(" "), expected);
+    }
 }
