@@ -455,9 +455,11 @@ fn publish_ignored_in_none_mode() {
 
 #[test]
 fn host_gateway_name_missing() {
+    let service = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = service.local_addr().unwrap().port();
     Fault::new("host-gateway-name-missing", "url").is_named_and_healed(|world| {
         let net = world.network("net");
-        let url = format!("http://host.docker.internal:{}/", free_port());
+        let url = format!("http://host.docker.internal:{port}/");
         world.run("app", |n| n.on(&net).env("API_URL", url))
     });
 }

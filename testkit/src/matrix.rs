@@ -294,15 +294,13 @@ impl Inner {
     /// Ids of the lab's containers that run.
     pub(crate) async fn running(&self) -> Result<BTreeSet<String>> {
         use bollard::query_parameters::ListContainersOptionsBuilder;
+        use netcheck_engine::list_containers;
         let label = format!("{}={}", crate::owner::LABEL_LAB, self.id);
         let filters = std::collections::HashMap::from([("label".to_owned(), vec![label])]);
         let options = ListContainersOptionsBuilder::new()
             .filters(&filters)
             .build();
-        let found = self
-            .engine
-            .docker()
-            .list_containers(Some(options))
+        let found = list_containers(self.engine.docker(), options)
             .await
             .map_err(|e| crate::Error::api("listing the lab's containers", &e))?;
         Ok(found

@@ -13,6 +13,7 @@ use bollard::query_parameters::{
 };
 use futures_util::future::join_all;
 use netcheck_engine::Client;
+use netcheck_engine::list_containers;
 
 use crate::owner::{self, LABEL_LAB, LABEL_OWNER, Owner};
 
@@ -74,7 +75,7 @@ pub(crate) async fn remove(client: &Client, which: &Which) -> Vec<(String, Strin
     let volumes = ListVolumesOptionsBuilder::new().filters(&filters).build();
     // All are asked for at once: time counts, and no list hangs on another.
     let (containers, networks, volumes) = tokio::join!(
-        docker.list_containers(Some(containers)),
+        list_containers(docker, containers),
         docker.list_networks(Some(networks)),
         docker.list_volumes(Some(volumes)),
     );
@@ -138,10 +139,7 @@ async fn guests(docker: &Docker, networks: &[Network]) -> Vec<ContainerSummary> 
         .filters(&filters)
         .build();
     // The networks tell if a guest is still on them.
-    docker
-        .list_containers(Some(options))
-        .await
-        .unwrap_or_default()
+    list_containers(docker, options).await.unwrap_or_default()
 }
 
 /// Removes one container with its anonymous volumes, running or not.
@@ -221,7 +219,7 @@ pub(crate) async fn sweep(client: &Client) {
     let networks = ListNetworksOptionsBuilder::new().filters(&filters).build();
     let volumes = ListVolumesOptionsBuilder::new().filters(&filters).build();
     let (containers, networks, volumes) = tokio::join!(
-        docker.list_containers(Some(containers)),
+        list_containers(docker, containers),
         docker.list_networks(Some(networks)),
         docker.list_volumes(Some(volumes)),
     );

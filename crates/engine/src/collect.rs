@@ -24,6 +24,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::helper::LABEL_EXPIRES;
 use crate::image::LABEL_ROLE;
+use crate::list::list_containers;
 
 /// Up to this many containers all are inspected: a call takes one or two milliseconds, and any of
 /// them may name the subject. With more only its neighbours are, at most as many.
@@ -66,7 +67,7 @@ pub(crate) async fn collect(
             .call(
                 deadline,
                 "listing the containers",
-                docker.list_containers(Some(options)),
+                list_containers(docker, options),
             )
             .await?;
         let list = among(list, client.among.as_ref());

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::client::{Client, status_of};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::list::list_containers;
 
 /// The label that everything of ours carries; its value is `helper` or `image`.
 pub const LABEL_ROLE: &str = "io.netcheck.role";
@@ -266,7 +267,7 @@ pub(crate) async fn remove_containers(
         .call(
             deadline,
             "listing helper containers",
-            client.docker.list_containers(Some(options)),
+            list_containers(&client.docker, options),
         )
         .await?;
     let mut removed = Vec::new();

@@ -8,6 +8,7 @@ use netcheck_diagnose::clean::clean;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::error::Result;
+use crate::list::list_containers;
 
 /// A container as somebody who types its name needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct Named {
 /// The engine does not answer in time.
 pub async fn containers(client: &Client, deadline: Deadline) -> Result<Vec<Named>> {
     let options = ListContainersOptionsBuilder::new().all(true).build();
-    let call = client.docker.list_containers(Some(options));
+    let call = list_containers(&client.docker, options);
     let list = client
         .call(deadline, "listing the containers", call)
         .await?;
@@ -90,7 +91,7 @@ pub async fn failed_to_start(
         .all(true)
         .filters(&filters)
         .build();
-    let call = client.docker.list_containers(Some(options));
+    let call = list_containers(&client.docker, options);
     let list = client
         .call(deadline, "listing the containers", call)
         .await?;

@@ -15,6 +15,7 @@ use crate::deadline::Deadline;
 use crate::gather::ProbeMode;
 use crate::helper::{self, Rights, Run};
 use crate::image::ProbeImage;
+use crate::list::list_containers;
 use crate::namespace::Namespace;
 use crate::netns::{self, Local};
 use crate::session::Session;
@@ -214,7 +215,7 @@ impl Ways {
     /// Some running containers, whichever they are: one may just be ending.
     async fn any_running(&self, deadline: Deadline) -> Vec<Namespace> {
         let options = ListContainersOptionsBuilder::new().limit(SOME).build();
-        let call = self.client.docker.list_containers(Some(options));
+        let call = list_containers(&self.client.docker, options);
         let list = self
             .client
             .call(deadline, "listing the containers", call)

@@ -47,6 +47,9 @@ enum Task {
         /// With --engine: write the result into docs/compatibility.md
         #[arg(long, requires = "engine")]
         write: bool,
+        /// With --engine: only this test program, e.g. faults; may be given several times
+        #[arg(long, requires = "engine", value_name = "PROGRAM")]
+        only: Vec<String>,
         /// Words for the test programs, e.g. a part of a test's name
         #[arg(last = true)]
         args: Vec<String>,
@@ -76,8 +79,9 @@ fn main() -> ExitCode {
         Task::Test {
             engine: Some(engine),
             write,
+            only,
             args,
-        } => matrix::run(&engine, &args, write),
+        } => matrix::run(&engine, &only, &args, write),
         Task::Bench { runs, write } => bench::run(runs.into(), write),
         Task::Package => package::run(),
         Task::Leftovers => leftovers::run(),
