@@ -701,8 +701,7 @@ pub(crate) async fn connect(
 pub(crate) async fn disconnect(lab: &Inner, network: &Record, container: &str) -> Result<()> {
     let doing = format!("disconnecting from the network `{}`", network.name);
     let docker = lab.engine.docker();
-    let inspected = docker
-        .inspect_container(container, None)
+    let inspected = netcheck_engine::inspect_container(docker, container)
         .await
         .map_err(|e| Error::api(&*doing, &e))?;
     let endpoints = inspected

@@ -90,11 +90,12 @@ pub(crate) async fn remove(client: &Client, which: &Which) -> Vec<(String, Strin
     if which.guests {
         containers.extend(guests(docker, &networks).await);
     }
-    let removals = containers
-        .into_iter()
-        .filter_map(|container| container.id)
-        .map(|id| remove_container(docker, id));
-    left.extend(join_all(removals).await.into_iter().flatten());
+    let ids = containers.into_iter().filter_map(|container| container.id);
+    let removals = ids.map(|id| remove_container(docker, id));
+    let refused = join_all(removals).await.into_iter().flatten();
+    // podman removes nobody in whose namespace another container lives: with the others gone, it goes.
+    let again = refused.map(|(id, _)| remove_container(docker, id));
+    left.extend(join_all(again).await.into_iter().flatten());
     // What a container uses cannot go before it.
     let of_networks = networks
         .into_iter()

@@ -353,11 +353,7 @@ pub(crate) async fn remove(lab: &Inner, record: &Record) -> Result<()> {
 }
 
 pub(crate) async fn inspect(lab: &Inner, record: &Record) -> Result<ContainerInspectResponse> {
-    let inspected = lab
-        .engine
-        .docker()
-        .inspect_container(&record.id, None)
-        .await;
+    let inspected = netcheck_engine::inspect_container(lab.engine.docker(), &record.id).await;
     inspected.map_err(|e| Error::api(format!("inspecting the container `{}`", record.name), &e))
 }
 

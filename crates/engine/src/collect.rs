@@ -24,7 +24,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::helper::LABEL_EXPIRES;
 use crate::image::LABEL_ROLE;
-use crate::list::list_containers;
+use crate::states::{inspect_container, list_containers};
 
 /// Up to this many containers all are inspected: a call takes one or two milliseconds, and any of
 /// them may name the subject. With more only its neighbours are, at most as many.
@@ -329,7 +329,7 @@ async fn inspect_one(
 ) -> Result<Inspected> {
     let doing = format!("inspecting `{}`", clean(&container.name));
     let call = async {
-        match client.docker.inspect_container(&container.id, None).await {
+        match inspect_container(&client.docker, &container.id).await {
             Err(error) if status_of(&error) == Some(404) => Ok(None),
             other => other.map(Some),
         }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::client::{Client, status_of};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::list::list_containers;
+use crate::states::list_containers;
 
 /// The label that everything of ours carries; its value is `helper` or `image`.
 pub const LABEL_ROLE: &str = "io.netcheck.role";

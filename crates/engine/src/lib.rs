@@ -16,7 +16,6 @@ mod gather;
 mod helper;
 mod here;
 mod image;
-mod list;
 mod names;
 mod namespace;
 mod netns;
@@ -26,6 +25,7 @@ mod reaper;
 mod refused;
 mod repeat;
 mod session;
+mod states;
 mod visits;
 
 pub use client::{Client, DEFAULT_HOST};
@@ -35,13 +35,13 @@ pub use error::{Error, Result};
 pub use gather::{Options, ProbeMode, Progress, gather};
 pub use helper::{LABEL_RUN, Run};
 pub use image::{Cleaned, LABEL_ROLE, ProgramImage, cleanup};
-pub use list::list_containers;
 pub use names::{Named, containers, failed_to_start};
 pub use pairs::{PairOptions, PairsOptions, gather_pair, gather_pairs};
 pub use probes::{embedded_architectures, probe_for};
 pub use reaper::{Reaper, reap};
 pub use refused::{gather_refused, refused_without_engine};
 pub use repeat::{LONGEST as LONGEST_REPEAT, MOST_TRIES, Repeat};
+pub use states::{inspect_container, list_containers};
 pub use visits::{Visits, look};
 
 /// The client library, so that whoever uses [`Client::docker`] speaks of the same types.

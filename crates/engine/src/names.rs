@@ -8,7 +8,7 @@ use netcheck_diagnose::clean::clean;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::error::Result;
-use crate::list::list_containers;
+use crate::states::{inspect_container, list_containers};
 
 /// A container as somebody who types its name needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub async fn failed_to_start(
         .await?;
     let mut failed = Vec::new();
     for id in list.into_iter().filter_map(|one| one.id) {
-        let call = client.docker.inspect_container(&id, None);
+        let call = inspect_container(&client.docker, &id);
         let one = client
             .call(deadline, "inspecting a container", call)
             .await?;

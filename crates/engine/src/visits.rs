@@ -15,10 +15,10 @@ use crate::deadline::Deadline;
 use crate::gather::ProbeMode;
 use crate::helper::{self, Rights, Run};
 use crate::image::ProbeImage;
-use crate::list::list_containers;
 use crate::namespace::Namespace;
 use crate::netns::{self, Local};
 use crate::session::Session;
+use crate::states::{inspect_container, list_containers};
 
 /// A conversation that has been idle this long is opened anew: the probe ends after 30 s of
 /// silence, and it must not end just when it is asked.
@@ -200,7 +200,7 @@ impl Visits {
 impl Ways {
     /// The namespace of one container, as the engine has it now.
     async fn inspect(&self, id: &str, deadline: Deadline) -> (String, Result<Namespace, String>) {
-        let call = self.client.docker.inspect_container(id, None);
+        let call = inspect_container(&self.client.docker, id);
         let answer = self
             .client
             .call(deadline, "inspecting a container to look from", call)

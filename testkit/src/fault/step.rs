@@ -192,7 +192,7 @@ impl Part {
 /// A fault that could not be undone because the container it was in has ended is gone with it. That
 /// it has ended takes the engine's word; anything else is an error.
 async fn unless_ended(lab: &Inner, id: &str, error: Error) -> Result<()> {
-    match lab.engine.docker().inspect_container(id, None).await {
+    match netcheck_engine::inspect_container(lab.engine.docker(), id).await {
         Ok(container) if runs(&container) == Some(false) => Ok(()),
         Err(bollard::errors::Error::DockerResponseServerError {
             status_code: 404, ..
@@ -319,7 +319,7 @@ impl Place {
 }
 
 async fn inspect(lab: &Inner, name: &str, id: &str) -> Result<ContainerInspectResponse> {
-    let inspected = lab.engine.docker().inspect_container(id, None).await;
+    let inspected = netcheck_engine::inspect_container(lab.engine.docker(), id).await;
     inspected.map_err(|e| Error::api(format!("inspecting the container `{name}`"), &e))
 }
 
