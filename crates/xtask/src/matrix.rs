@@ -69,13 +69,14 @@ pub(crate) fn run(name: &str, only: &[String], args: &[String], write: bool) -> 
         complain(&format!("failed on {name}: {test}"));
     }
     if write {
+        let all = list(name, results)?;
+        let (passed, failed): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, passed)| *passed);
         let row = Row {
             version,
-            passed: tally.passed,
-            failed,
+            passed: passed.len(),
+            failed: failed.into_iter().map(|(test, _)| test).collect(),
         };
         record(name, row)?;
-        list(name, &results)?;
     }
     // The last line, always: programs read it.
     say(&tally.to_string());
@@ -204,22 +205,41 @@ fn result_of(line: &str) -> Option<(&str, bool)> {
     }
 }
 
-/// Writes down which tests ran and how.
-fn list(name: &str, results: &Results) -> Result<()> {
+/// Writes down which tests ran and how; of those that did not run now, what they were before stays. All of them.
+fn list(name: &str, results: Results) -> Result<Results> {
     let folder = build::workspace().join(LISTS);
-    let lines: Vec<String> = results
+    let file = folder.join(format!("{name}.txt"));
+    let before = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return told(format!("reading the tests in {}: {error}", file.display())),
+    };
+    let all = merged(&before, results);
+    let lines: Vec<String> = all
         .iter()
         .map(|(test, passed)| format!("{} {test}\n", if *passed { "ok" } else { "FAILED" }))
         .collect();
     fs::create_dir_all(&folder)
-        .and_then(|()| fs::write(folder.join(format!("{name}.txt")), lines.concat()))
-        .map_err(|error| Failure::Told(format!("recording the tests in {LISTS}: {error}")))
+        .and_then(|()| fs::write(&file, lines.concat()))
+        .map_err(|error| Failure::Told(format!("recording the tests in {LISTS}: {error}")))?;
+    Ok(all)
+}
+
+fn merged(before: &str, results: Results) -> Results {
+    let mut all: Results = before
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(_, test)| !test.contains(OF_THE_RESULTS))
+        .map(|(result, test)| (test.to_owned(), result == "ok"))
+        .collect();
+    all.extend(results);
+    all
 }
 
 /// How it went on one engine.
 struct Row {
     version: String,
-    passed: u64,
+    passed: usize,
     failed: Vec<String>,
 }
 
@@ -277,6 +297,17 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_some_tests_keeps_what_the_others_were() {
+        let before = "ok a\nFAILED b\nFAILED c::the_page_of_rules_is_up_to_date\n";
+        let all = merged(before, [("b".into(), true), ("d".into(), false)].into());
+        let expected = [("a", true), ("b", true), ("d", false)];
+        assert_eq!(
+            all,
+            expected.map(|(test, passed)| (test.into(), passed)).into()
+        );
+    }
+
+    #[test]
     fn a_row_takes_the_place_of_its_engines_last_one() {
         let page = format!("a\n{BEGIN}{END}\nb\n");
         let row = |version: &str, failed: &[&str]| Row {
@@ -293,5 +324,10 @@ mod tests {
         );
         assert_eq!(page, expected);
         assert!(with_row("no marks", "x", &row("1", &[])).is_none());
+        let many = with_row(&page, "podman", &row("6", &["x"; 13])).unwrap();
+        assert!(
+            many.contains("| 13: the lines with `FAILED` in [podman.txt]"),
+            "{many}"
+        );
     }
 }
