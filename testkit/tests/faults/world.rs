@@ -178,7 +178,10 @@ pub(crate) async fn helpers(lab: &Lab) -> Vec<String> {
         .all(true)
         .filters(&[("label".to_owned(), labels)].into())
         .build();
-    let found = lab.docker().list_containers(Some(options)).await.unwrap();
+    // podman's states are not all known to the library.
+    let found = netcheck_engine::list_containers(lab.docker(), options)
+        .await
+        .unwrap();
     found
         .into_iter()
         .filter_map(|container| container.id)
