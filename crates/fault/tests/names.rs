@@ -104,8 +104,8 @@ fn question(name: &str, kind: TYPE) -> Vec<u8> {
     packet.build_bytes_vec().unwrap()
 }
 
-/// Asks from `a` over UDP, on a socket of its own; none for silence.
-fn ask(world: &World, server: &str, message: &[u8], patience: Duration) -> Option<Vec<u8>> {
+/// A UDP socket of `a` that asks this server.
+fn client(world: &World, server: &str) -> UdpSocket {
     let any = if server.contains(':') {
         "[::]:0"
     } else {
@@ -114,6 +114,15 @@ fn ask(world: &World, server: &str, message: &[u8], patience: Duration) -> Optio
     let socket = world.inside("a", || UdpSocket::bind(any).unwrap());
     let server: IpAddr = server.parse().unwrap();
     socket.connect((server, 53)).unwrap();
+    socket
+}
+
+/// Asks from `a` over UDP, on a socket of its own; none for silence.
+fn ask(world: &World, server: &str, message: &[u8], patience: Duration) -> Option<Vec<u8>> {
+    ask_on(&client(world, server), message, patience)
+}
+
+fn ask_on(socket: &UdpSocket, message: &[u8], patience: Duration) -> Option<Vec<u8>> {
     socket.set_read_timeout(Some(patience)).unwrap();
     socket.send(message).unwrap();
     let mut buffer = vec![0; 4096];
@@ -267,4 +276,29 @@ fn several_names_fail_at_once_and_heal_in_any_order() {
     assert!(!faulty("one") && faulty("three"));
     programs.push(world.make(dns("two", DnsOutcome::Nxdomain)));
     assert!(faulty("two") && faulty("three") && !faulty("one"));
+}
+
+/// Resolvers that keep their socket (c-ares, Go's and Envoy's pools), and whoever is given the port
+/// that another had a moment ago: the kernel decides once in a flow where it goes, so that each
+/// fault has to make it decide again.
+#[test]
+fn a_client_that_keeps_its_socket_sees_each_fault_and_each_healing() {
+    let world = World::new();
+    let _heard = resolver(&world);
+    let message = question("db", TYPE::A);
+    for server in B {
+        let socket = client(&world, server);
+        let ask = || ask_on(&socket, &message, PATIENCE);
+        let fails = || said(&ask().unwrap()).0 == RCODE::NameError;
+        is_true(ask());
+        for _ in 0..2 {
+            let mut lower = world.make(dns("db", DnsOutcome::Nxdomain));
+            let mut higher = world.make(dns("db", DnsOutcome::Nxdomain));
+            assert!(fails(), "by the lower one");
+            lower.heal();
+            assert!(fails(), "by the higher one");
+            higher.heal();
+            is_true(ask());
+        }
+    }
 }

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use netcheck_fault::{Applied, Counters, Dns, DnsOutcome, Protocol};
 
+use super::conntrack::{self, Which};
 use super::filter::check_addresses;
 use super::lease::{MARK_PREFIX, Number};
 use super::nft::{Chain, Expression, Family, Filter, Hook, Rule};
@@ -30,6 +31,8 @@ const HIGHEST_MARK: u32 = MARK_PREFIX | 0x7fff;
 #[derive(Debug)]
 pub(crate) struct Misnaming {
     filter: Filter,
+    /// Each resolver with its server's place for UDP.
+    led: Vec<(SocketAddr, SocketAddr)>,
     /// Closing it ends the server.
     stop: io::PipeWriter,
     worker: JoinHandle<()>,
@@ -57,6 +60,7 @@ impl Misnaming {
                 .then(Expression::Accept),
         ];
         let mut catching = Vec::new();
+        let mut led = Vec::new();
         for server in conf.servers {
             let caught = Catching::open(server, number.own_mark())
                 .map_err(|error| listening(server, &error))?;
@@ -72,6 +76,8 @@ impl Misnaming {
                         .then(Expression::Redirect),
                 );
             }
+            let place = SocketAddr::new(server::loopback(server), ports.udp);
+            led.push((SocketAddr::new(server, server::PORT), place));
             catching.push(caught);
         }
         let chain = Chain {
@@ -91,10 +97,17 @@ impl Misnaming {
         let worker = thread::Builder::new()
             .spawn(move || server::serve(&catching, &Arc::new(served), &stopped))
             .map_err(|error| Trouble::failed(doing, error))?;
-        let filter = Filter::make(&number.table(), &[chain])?;
+        let mut filter = Filter::make(&number.table(), &[chain])?;
+        for (resolver, _) in &led {
+            if let Err(trouble) = conntrack::forget(*resolver, Which::Answered) {
+                filter.remove()?;
+                return Err(trouble);
+            }
+        }
         let applied = filter.applied();
         let misnaming = Self {
             filter,
+            led,
             stop,
             worker,
             tally,
@@ -111,7 +124,10 @@ impl Misnaming {
     /// Undoes it. TCP connections that go through the program keep their way to the resolver until
     /// they end.
     pub(crate) fn heal(mut self) -> Result<Counters> {
-        let removed = self.filter.remove();
+        let removed = self.filter.remove().and_then(|()| {
+            let forget = |(resolver, place)| conntrack::forget(resolver, Which::LedTo(place));
+            self.led.drain(..).try_for_each(forget)
+        });
         let counters = self.counters();
         drop(self.stop);
         self.worker

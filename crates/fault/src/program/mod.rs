@@ -2,6 +2,7 @@
 //! fault before it is told to.
 
 mod capability;
+mod conntrack;
 mod dns;
 mod filter;
 mod lease;

@@ -24,9 +24,6 @@ const HEADER: usize = 16;
 /// A dump is sent in parts of at most 32 KiB (netlink_dump in the kernel).
 const LARGEST_PART: usize = 64 * 1024;
 
-/// Messages of one dump that are read at most: 256 addresses become fewer rules than that.
-const MOST_MESSAGES: usize = 10_000;
-
 /// A message, or several in a row, being written.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
@@ -162,15 +159,19 @@ pub(crate) fn verdict(message: &Message<'_>) -> Option<(u32, Option<io::Error>)>
     Some((message.sequence, error))
 }
 
-/// The bodies of all messages that answer a dump request.
-pub(crate) fn dump(socket: &Socket, kind: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+/// Hands on the body of each message that answers a dump request.
+pub(crate) fn dump(
+    socket: &Socket,
+    kind: u16,
+    body: &[u8],
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
     const SEQUENCE: u32 = 1;
     let mut request = Writer::default();
     request.message(kind, NLM_F_REQUEST | NLM_F_DUMP, SEQUENCE, |writer| {
         writer.raw(body);
     });
     socket.send(request.bytes(), 0)?;
-    let mut bodies = Vec::new();
     let mut part = Vec::with_capacity(LARGEST_PART);
     loop {
         part.clear();
@@ -180,10 +181,9 @@ pub(crate) fn dump(socket: &Socket, kind: u16, body: &[u8]) -> io::Result<Vec<Ve
         for message in messages(&part) {
             match verdict(&message) {
                 Some((_, Some(error))) => return Err(error),
-                Some((_, None)) => return Ok(bodies),
-                None if message.kind == NLMSG_DONE => return Ok(bodies),
-                None if bodies.len() < MOST_MESSAGES => bodies.push(message.body.to_vec()),
-                None => {}
+                Some((_, None)) => return Ok(()),
+                None if message.kind == NLMSG_DONE => return Ok(()),
+                None => each(message.body),
             }
         }
     }

@@ -140,9 +140,7 @@ impl Filter {
             let mut body = Writer::default();
             body.raw(&[*family as u8, 0, 0, 0]);
             body.text(NFTA_RULE_TABLE, &self.table);
-            let rules = dump(&self.socket, NFT_MSG_GETRULE, body.bytes())
-                .map_err(|error| Trouble::failed("reading the counters of the filter", error))?;
-            for rule in &rules {
+            dump(&self.socket, NFT_MSG_GETRULE, body.bytes(), |rule| {
                 let rule = rule.get(GENERIC_HEADER..).unwrap_or_default();
                 // The kernels that do not filter the dump show other tables, too.
                 let name = attribute(rule, NFTA_RULE_TABLE).unwrap_or_default();
@@ -152,7 +150,8 @@ impl Filter {
                         .filter_map(|(_, element)| expression::counted(element))
                         .sum::<u64>();
                 }
-            }
+            })
+            .map_err(|error| Trouble::failed("reading the counters of the filter", error))?;
         }
         Ok(sum)
     }

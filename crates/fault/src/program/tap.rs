@@ -250,8 +250,7 @@ pub(crate) fn chains(number: &Number, exempt: &[Rule], wanted: &[Rule]) -> Resul
 /// The names of the interfaces that carry Ethernet frames, lo not among them.
 fn ethernet_interfaces() -> io::Result<Vec<String>> {
     let socket = open(NETLINK_ROUTE)?;
-    let links = dump(&socket, RTM_GETLINK, &[0; LINK_HEADER])?;
-    let name = |link: &Vec<u8>| {
+    let name = |link: &[u8]| {
         let kind = u16::from_ne_bytes(*link.get(2..)?.first_chunk()?);
         if kind != libc::ARPHRD_ETHER {
             return None;
@@ -259,7 +258,11 @@ fn ethernet_interfaces() -> io::Result<Vec<String>> {
         let name = attribute(link.get(LINK_HEADER..)?, IFLA_IFNAME)?;
         Some(String::from_utf8_lossy(name.strip_suffix(b"\0")?).into_owned())
     };
-    Ok(links.iter().filter_map(name).collect())
+    let mut names = Vec::new();
+    dump(&socket, RTM_GETLINK, &[0; LINK_HEADER], |link| {
+        names.extend(name(link));
+    })?;
+    Ok(names)
 }
 
 fn unscramble(frame: &mut [u8]) {
