@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use netcheck_diagnose::case::outcome_words;
 use netcheck_diagnose::clean::clean;
 use netcheck_diagnose::evidence::{Viewpoint, Visit};
 use netcheck_diagnose::probe::{Connected, Delivered, DnsOutcome, Errno, Lookup, Question};
@@ -871,7 +872,11 @@ impl Name {
                     Err(error) => (false, format!("{error:?}")),
                     Ok(lookup) => {
                         let said = match lookup.addresses.as_slice() {
-                            [] => format!("it has no address ({})", Attempt::of_lookup(&lookup)),
+                            [] => format!(
+                                "it has no address ({}{})",
+                                Attempt::of_lookup(&lookup),
+                                answers(&lookup)
+                            ),
                             some => format!(
                                 "it is {}",
                                 some.iter()
@@ -902,6 +907,22 @@ impl Name {
             }
         });
         Must { place, wanted, job }
+    }
+}
+
+/// What each server said: `: db from 127.0.0.11: server failure (SERVFAIL)`.
+fn answers(lookup: &Lookup) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for query in &lookup.queries {
+        let words = outcome_words(&query.outcome);
+        let one = format!("{} from {}: {words}", query.name, query.server.ip());
+        if !said.contains(&one) {
+            said.push(one);
+        }
+    }
+    match said.is_empty() {
+        true => String::new(),
+        false => format!(": {}", said.join("; ")),
     }
 }
 

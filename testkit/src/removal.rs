@@ -94,7 +94,12 @@ pub(crate) async fn remove(client: &Client, which: &Which) -> Vec<(String, Strin
     let removals = ids.map(|id| remove_container(docker, id));
     let refused = join_all(removals).await.into_iter().flatten();
     // podman removes nobody in whose namespace another container lives: with the others gone, it goes.
-    let again = refused.map(|(id, _)| remove_container(docker, id));
+    let (hosts, refused): (Vec<_>, Vec<_>) =
+        refused.partition(|(_, reason)| reason.contains("dependent containers"));
+    left.extend(refused);
+    let again = hosts
+        .into_iter()
+        .map(|(id, _)| remove_container(docker, id));
     left.extend(join_all(again).await.into_iter().flatten());
     // What a container uses cannot go before it.
     let of_networks = networks

@@ -406,7 +406,7 @@ fn connects_to_host(case: &Case<'_>) -> Vec<Question> {
         .filter_map(|reference| Some((reference, reference.certain_port()?)))
         .flat_map(|(reference, port)| {
             // One of each family is what a resolver gives for the host.
-            let addresses = case.leads_to(reference).into_iter().take(2);
+            let addresses = case.addresses_of(&reference.host).into_iter().take(2);
             addresses.map(move |to| connect(to, port))
         })
         .collect()

@@ -21,12 +21,7 @@ pub async fn list_containers(
     options: ListContainersOptions,
 ) -> Result<Vec<ContainerSummary>, Error> {
     let answer = docker.list_containers(Some(options)).await;
-    in_dockers_words(answer, |list| {
-        let containers = list.as_array_mut()?.iter_mut();
-        containers
-            .map(|one| translate(one.as_object_mut()?, "State"))
-            .collect()
-    })
+    in_dockers_words(answer, of_list)
 }
 
 /// As [`Docker::inspect_container`], with the state in Docker's words.
@@ -39,10 +34,7 @@ pub async fn inspect_container(
     id: &str,
 ) -> Result<ContainerInspectResponse, Error> {
     let answer = docker.inspect_container(id, None).await;
-    in_dockers_words(answer, |container| {
-        let state = container.as_object_mut()?.get_mut("State")?;
-        translate(state.as_object_mut()?, "Status")
-    })
+    in_dockers_words(answer, of_inspection)
 }
 
 /// Reads an answer that could not be read once more, with its states translated.
@@ -61,6 +53,18 @@ fn in_dockers_words<T: DeserializeOwned>(
         };
         again().ok_or(error)
     })
+}
+
+fn of_list(list: &mut Value) -> Option<()> {
+    let containers = list.as_array_mut()?.iter_mut();
+    containers
+        .map(|one| translate(one.as_object_mut()?, "State"))
+        .collect()
+}
+
+fn of_inspection(container: &mut Value) -> Option<()> {
+    let state = container.as_object_mut()?.get_mut("State")?;
+    translate(state.as_object_mut()?, "Status")
 }
 
 fn translate(fields: &mut Map<String, Value>, name: &str) -> Option<()> {
@@ -93,12 +97,7 @@ mod tests {
     }
 
     fn list(contents: &str) -> Option<Vec<ContainerSummary>> {
-        read(contents, |list| {
-            let containers = list.as_array_mut()?.iter_mut();
-            containers
-                .map(|one| translate(one.as_object_mut()?, "State"))
-                .collect()
-        })
+        read(contents, of_list)
     }
 
     #[test]
@@ -114,13 +113,7 @@ mod tests {
             .collect();
         assert_eq!(words, ["exited", "created", "running", "exited", ""]);
         let one: ContainerInspectResponse =
-            read(r#"{"Id":"a","State":{"Status":"stopped"}}"#, |one| {
-                translate(
-                    one.as_object_mut()?.get_mut("State")?.as_object_mut()?,
-                    "Status",
-                )
-            })
-            .unwrap();
+            read(r#"{"Id":"a","State":{"Status":"stopped"}}"#, of_inspection).unwrap();
         let status = one.state.unwrap().status.unwrap();
         assert_eq!(status.to_string(), "exited");
     }

@@ -78,18 +78,9 @@ impl Case<'_> {
         on_number.find(|listener| is_itself || listener.is_reachable())
     }
 
-    /// The addresses that a program of the subject would connect to for a place; none if that is not
-    /// known.
-    pub fn addresses_of(&self, target: &Target) -> Vec<IpAddr> {
-        match target.host.parse::<IpAddr>() {
-            Ok(address) => vec![crate::plan::nearest(address)],
-            Err(_) => self.resolution(&target.host).unwrap_or_default(),
-        }
-    }
-
     /// What came of the tries at a place, IPv4 and IPv6; none for a family of which it has no address.
     pub fn by_family(&self, target: &Target) -> (Option<Reached>, Option<Reached>) {
-        let addresses = self.addresses_of(target);
+        let addresses = self.addresses_of(&target.host);
         let of = |is_ipv4: bool| {
             let came: Vec<Reached> = addresses
                 .iter()
@@ -161,7 +152,7 @@ impl<'a> Case<'a> {
         {
             return Vec::new();
         }
-        let addresses = self.addresses_of(target);
+        let addresses = self.addresses_of(&target.host);
         let found: Vec<_> = addresses
             .iter()
             .filter_map(|address| {
@@ -209,7 +200,7 @@ impl Asked<'_> {
 
     /// The addresses of the asked place.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        Case::new(self.evidence).map_or_else(Vec::new, |from| from.addresses_of(self.target))
+        Case::new(self.evidence).map_or_else(Vec::new, |from| from.addresses_of(&self.target.host))
     }
 
     /// What came of each try from the one who asks to this port, as proofs.

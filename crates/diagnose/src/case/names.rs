@@ -116,12 +116,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The addresses that a reference leads to from the subject: the one that is written, or those of the name;
-    /// none where it leads nowhere or that was not seen.
-    pub fn leads_to(&self, reference: &Reference) -> Vec<IpAddr> {
-        match reference.host.parse() {
-            Ok(address) => vec![address],
-            Err(_) => self.resolution(&reference.host).unwrap_or_default(),
+    /// The addresses that a program of the subject would connect to for a host: the one that is written, or
+    /// those of the name; none where it leads nowhere or that is not known.
+    pub fn addresses_of(&self, host: &str) -> Vec<IpAddr> {
+        match host.parse::<IpAddr>() {
+            Ok(address) => vec![plan::nearest(address)],
+            Err(_) => self.resolution(host).unwrap_or_default(),
         }
     }
 

@@ -308,7 +308,7 @@ fn connect(
         let saw = "not tried: no port was named, and it is not known which it serves".into();
         return step(kind, status, saw);
     }
-    let addresses = from.addresses_of(target);
+    let addresses = from.addresses_of(&target.host);
     if addresses.is_empty() {
         let saw = "not tried: there is no address to connect to".into();
         return step(kind, CheckStatus::Skipped, saw);

@@ -138,7 +138,7 @@ fn from_subject(case: &Case<'_>, target: &Target) -> Vec<Question> {
     if fails_outside(case, target) {
         questions.extend(upstream_questions(case));
     }
-    let mut addresses = case.addresses_of(target);
+    let mut addresses = case.addresses_of(&target.host);
     // Both families of the host's loopback: one may be published alone.
     if case.subject.is_engine_host() && addresses == [IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         addresses.push(Ipv4Addr::LOCALHOST.into());

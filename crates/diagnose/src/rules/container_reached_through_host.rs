@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use netcheck_probe::{Connected, Protocol};
 
 use crate::case::Case;
-use crate::evidence::{Binding, Container, Engine, Mode};
+use crate::evidence::{Binding, Container, Engine, Fact, Mode};
 use crate::recreate::publish_word;
 use crate::reference::{Place, Reference};
 use crate::report::Subject;
@@ -53,6 +53,7 @@ fn judge(case: &Case<'_>) -> Verdict {
     }
     let mut faults = Vec::new();
     let mut any = false;
+    let mut open = None;
     for reference in &case.detail.references {
         let Some(port) = reference.certain_port() else {
             continue;
@@ -66,6 +67,13 @@ fn judge(case: &Case<'_>) -> Verdict {
         let Some((other, binding)) = publisher(case, port) else {
             continue;
         };
+        if let Fact::Failed(reason) = &case.evidence.networks {
+            open.get_or_insert(format!(
+                "which networks `{}` shares with `{}`: {reason}",
+                case.name(),
+                other.name
+            ));
+        }
         let seen = connections(case, reference, port);
         if seen.iter().any(|seen| matches!(seen, Connected::Failed { .. })) {
             continue;
@@ -75,7 +83,10 @@ fn judge(case: &Case<'_>) -> Verdict {
     if !any {
         return Verdict::NotApplicable;
     }
-    Verdict::from_faults(faults)
+    match open {
+        Some(missing) if faults.is_empty() => Verdict::Unknown(missing),
+        _ => Verdict::from_faults(faults),
+    }
 }
 
 /// The one other container that publishes this port where containers can reach it, on a network with the subject.
@@ -101,7 +112,7 @@ fn connections<'a>(case: &Case<'a>, reference: &Reference, port: u16) -> Vec<&'a
     let Ok(visit) = case.visit() else {
         return Vec::new();
     };
-    case.leads_to(reference)
+    case.addresses_of(&reference.host)
         .into_iter()
         .filter_map(|address| visit.connect(SocketAddr::new(address, port)).known().copied())
         .collect()
@@ -147,9 +158,10 @@ mod tests {
     use netcheck_probe::{Answer, Connected, Errno, Question};
 
     use super::RULE;
-    use crate::evidence::{Container, Evidence};
+    use crate::evidence::{Container, Evidence, Fact};
     use crate::rules::testing::{
-        binding, check_rule, commands, container, fails, ip, not_applicable, passes, tcp, world,
+        binding, check_rule, commands, container, fails, ip, not_applicable, passes, tcp, unknown,
+        world,
     };
 
     const URL: &str = "API_URL=http://host.docker.internal:18093/";
@@ -195,6 +207,13 @@ mod tests {
                 }),
             );
         check_rule(&RULE, &refused, passes());
+    }
+
+    #[test]
+    fn unlisted_networks_stay_open() {
+        let mut evidence = app(&[URL]).and(api("0.0.0.0"));
+        evidence.networks = Fact::Failed("the engine did not answer".into());
+        check_rule(&RULE, &evidence, unknown("the engine did not answer"));
     }
 
     #[test]

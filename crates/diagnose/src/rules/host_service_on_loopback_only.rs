@@ -87,7 +87,7 @@ fn is_published(case: &Case<'_>, port: u16) -> bool {
 
 /// Something else answers there, e.g. by a rule of the host's packet filter.
 fn opened(case: &Case<'_>, reference: &Reference, port: u16) -> bool {
-    case.leads_to(reference).into_iter().any(|address| {
+    case.addresses_of(&reference.host).into_iter().any(|address| {
         case.visit().is_ok_and(|visit| {
             let connected = visit.connect((address, port).into());
             matches!(connected.known(), Some(Connected::Open { .. }))

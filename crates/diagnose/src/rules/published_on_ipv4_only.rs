@@ -49,7 +49,7 @@ fn judge(case: &Case<'_>) -> Verdict {
     let Some(target) = &case.evidence.request.target else {
         return Verdict::NotApplicable;
     };
-    let addresses = case.addresses_of(target);
+    let addresses = case.addresses_of(&target.host);
     if !case.subject.is_engine_host()
         || target.container.is_some()
         || target.protocol != Protocol::Tcp

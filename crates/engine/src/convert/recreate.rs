@@ -276,13 +276,20 @@ fn host_settings(host: &HostConfig, usual_log: Option<&HostConfigLogConfig>, wor
         ("--cpuset-cpus", &host.cpuset_cpus),
         ("--cpuset-mems", &host.cpuset_mems),
         ("--cgroup-parent", &host.cgroup_parent),
+        ("--volume-driver", &host.volume_driver),
+    ];
+    let namespaces = [
         ("--uts", &host.uts_mode),
         ("--pid", &host.pid_mode),
         ("--userns", &host.userns_mode),
-        ("--volume-driver", &host.volume_driver),
     ];
     for (name, value) in named {
-        // What podman says for a namespace of the container's own; Docker has no word for it.
+        if let Some(value) = set(value.as_ref()) {
+            words.flag(name, value);
+        }
+    }
+    for (name, value) in namespaces {
+        // What podman says for one of the container's own; Docker has no word for it.
         if let Some(value) = set(value.as_ref()).filter(|value| *value != "private") {
             words.flag(name, value);
         }
@@ -394,13 +401,22 @@ mod tests {
                 "ShmSize": 65_536_000,
                 "UTSMode": "private",
                 "PidMode": "private",
+                "CgroupParent": "private",
                 "IpcMode": "shareable",
                 "Runtime": "oci",
                 "Ulimits": [{ "Name": "RLIMIT_NOFILE", "Soft": 20_000, "Hard": 20_000 }],
             },
         });
         let made = run(&serde_json::from_value(inspect).unwrap(), None, None);
-        assert_eq!(made.flags, ["--ulimit", "nofile=20000:20000"]);
+        assert_eq!(
+            made.flags,
+            [
+                "--ulimit",
+                "nofile=20000:20000",
+                "--cgroup-parent",
+                "private"
+            ]
+        );
         assert!(made.unreproducible.is_empty());
     }
 

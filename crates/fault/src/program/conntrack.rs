@@ -50,9 +50,7 @@ pub(crate) fn forget(to: SocketAddr, which: Which) -> Result<()> {
     forget_udp(to, which).map_err(|error| {
         let doing = format!("forgetting UDP flows to {to}");
         match error.raw_os_error() {
-            Some(libc::EPERM) => {
-                Trouble::unsupported("CAP_NET_ADMIN", format!("{doing}: {error}"))
-            }
+            Some(libc::EPERM) => Trouble::unsupported("CAP_NET_ADMIN", format!("{doing}: {error}")),
             // EINVAL: nothing in this kernel has the subsystem (nfnetlink_rcv_msg).
             Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT) => {
                 Trouble::unsupported("nf_conntrack_netlink", format!("{doing}: {error}"))
@@ -140,7 +138,9 @@ fn end(tuple: &[u8], [four, six]: [u16; 2], port: u16) -> Option<SocketAddr> {
     let addresses = attribute(tuple, CTA_TUPLE_IP)?;
     let address = match attribute(addresses, four) {
         Some(four) => <[u8; 4]>::try_from(four).ok()?.into(),
-        None => <[u8; 16]>::try_from(attribute(addresses, six)?).ok()?.into(),
+        None => <[u8; 16]>::try_from(attribute(addresses, six)?)
+            .ok()?
+            .into(),
     };
     let port = attribute(attribute(tuple, CTA_TUPLE_PROTO)?, port)?;
     Some(SocketAddr::new(
