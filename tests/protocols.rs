@@ -7,8 +7,9 @@ mod private;
 mod world;
 
 use std::collections::HashMap;
+use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netcheck_diagnose::report::{CheckStatus, Outcome, Report, StepKind};
 use netcheck_testkit::bollard::models::HealthStatusEnum;
@@ -230,6 +231,63 @@ fn healthcheck_localhost_is_ipv6() {
         world.until_health("web", HealthStatusEnum::UNHEALTHY);
         web
     });
+}
+
+/// The check of a shell's words can be given anew. The node's image has no shell: it borrows that of this machine.
+#[test]
+fn healthcheck_localhost_is_ipv6_in_words_of_a_shell() {
+    let code = "healthcheck-localhost-is-ipv6";
+    let fault = Fault::new(code, "shell").with_fixes(2);
+    fault.is_named_and_healed(|world| {
+        let net = world.network_with("net", NetworkBuilder::ipv6);
+        world.create("like", |n| n.on(&net));
+        let like = world.inspect("like").config.unwrap();
+        let (name, labels) = (world.name("web"), like.labels.unwrap());
+        let labels = labels
+            .iter()
+            .map(|(name, value)| format!("--label={name}={value}"));
+        let shell = shell()
+            .into_iter()
+            .map(|file| format!("--volume={file}:{file}:ro"));
+        let words: Vec<String> = ["run", "-d", "--name", &name, "--network", &net.real_name()]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(labels)
+            .chain(shell)
+            .chain([
+                "--health-cmd=/netcheck-node check=localhost:80".into(),
+                "--health-interval=1s".into(),
+                "--health-retries=2".into(),
+                like.image.unwrap(),
+                "tcp=0.0.0.0:80".into(),
+            ])
+            .collect();
+        world.docker(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        let health = ["inspect", "--format={{.State.Health.Status}}", &name];
+        let started = Instant::now();
+        while world.docker(&health) != "unhealthy" {
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "its check never failed"
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+        name
+    });
+}
+
+/// `/bin/sh` and what it is linked with.
+fn shell() -> Vec<String> {
+    let linked = Command::new("ldd").arg("/bin/sh").output().unwrap();
+    let linked = String::from_utf8(linked.stdout).unwrap();
+    let files = linked
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    ["/bin/sh"]
+        .into_iter()
+        .chain(files)
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]

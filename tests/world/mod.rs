@@ -447,6 +447,8 @@ pub struct Fault<'a> {
     case: &'a str,
     /// What only the user can do before the fix (mend a configuration file).
     users_part: Option<&'a dyn Fn(&World)>,
+    /// How many fixes have to be commands.
+    runnable: usize,
 }
 
 impl<'a> Fault<'a> {
@@ -456,12 +458,19 @@ impl<'a> Fault<'a> {
             code,
             case,
             users_part: None,
+            runnable: 1,
         }
     }
 
     /// See the field.
     pub fn after(mut self, users_part: &'a dyn Fn(&World)) -> Self {
         self.users_part = Some(users_part);
+        self
+    }
+
+    /// See the field.
+    pub fn with_fixes(mut self, runnable: usize) -> Self {
+        self.runnable = runnable;
         self
     }
 
@@ -480,7 +489,10 @@ impl<'a> Fault<'a> {
                 .map(|fix| &fix.commands)
                 .filter(|commands| !commands.is_empty())
                 .collect();
-            assert!(!commands.is_empty(), "no fix to run: {found:#?}");
+            assert!(
+                commands.len() >= self.runnable,
+                "a fix is not to run: {found:#?}"
+            );
             if let Some(users_part) = self.users_part {
                 users_part(&world);
             }
