@@ -8,7 +8,9 @@ use netcheck_probe::{Connected, Delivered, Protocol, Then};
 use super::{Case, Listener, Reach};
 use crate::evidence::{Binding, Container, Mode, Port, Status};
 use crate::plan::nearest;
+use crate::recreate::publish_word;
 use crate::reference::Reference;
+use crate::report::Fix;
 use crate::start_error::StartError;
 
 /// How a published container port stands to the sockets of its container.
@@ -190,6 +192,25 @@ impl<'a> Case<'a> {
         format!(
             "seen from `{name}`: listening on {}{more}",
             words.join(", ")
+        )
+    }
+
+    /// Makes the subject anew with this container port in the place of a published one; `text` says why.
+    pub fn publish_instead(&self, port: Port, container: Port, text: &str) -> Fix {
+        let (mut recreate, mut new_words, mut old_words) = (self.recreate(), vec![], vec![]);
+        for old in self.wishes_for(port) {
+            let new = Binding {
+                container,
+                ..old.clone()
+            };
+            new_words.push(format!("`{}`", publish_word(&new)));
+            old_words.push(format!("`{}`", publish_word(&old)));
+            recreate = recreate.replace_binding(&old, new);
+        }
+        let (new, old) = (new_words.join(" and "), old_words.join(" and "));
+        recreate.fix(
+            &format!("{text}, {new}"),
+            &format!("under `ports` write {new} in place of {old}"),
         )
     }
 

@@ -101,55 +101,20 @@ fn judge(case: &Case<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::{Answer, Connected, Question, Then};
+    use netcheck_probe::Then;
 
     use super::RULE;
     use crate::case::Case;
-    use crate::evidence::Evidence;
-    use crate::request::{Talk, Target};
+    use crate::request::Talk;
     use crate::rule::Verdict;
-    use crate::rules::testing::{container, id_of, ip, world};
-
-    const DB: &str = "172.18.0.3";
-
-    fn open(then: Then) -> Connected {
-        Connected::Open {
-            from: (ip("172.18.0.9"), 40000).into(),
-            took_ms: 1,
-            then,
-        }
-    }
-
-    fn pair(talk: Option<Talk>, then: Then) -> Evidence {
-        let mut evidence = world(container("app")).and(container("db").on("my_network", DB));
-        evidence.request.target = Some(Target {
-            container: Some(id_of("db")),
-            talk,
-            ..Target::new("db", 3306, netcheck_probe::Protocol::Tcp)
-        });
-        let question = Question::Connect {
-            to: (ip(DB), 3306).into(),
-            listen_ms: 500,
-        };
-        evidence.answered(question, Answer::Connect(open(then)))
-    }
-
-    fn judged(evidence: &Evidence) -> Verdict {
-        (RULE.judge)(&Case::target(evidence).unwrap())
-    }
-
-    fn problem(evidence: &Evidence) -> String {
-        match judged(evidence) {
-            Verdict::Fail(faults) => faults[0].problem.clone(),
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::rules::testing::{container, world};
+    use crate::rules::testing::talks::{judged, pair, problem};
 
     #[test]
     fn a_close_and_a_reset() {
         for then in [Then::Closed, Then::Reset] {
             assert_eq!(
-                problem(&pair(None, then)),
+                problem(&RULE, &pair(None, then)),
                 "`db` takes connections to port 3306/tcp and closes them at once"
             );
         }
@@ -158,7 +123,7 @@ mod tests {
     #[test]
     fn what_stays_open_or_speaks_passes() {
         for then in [Then::Silent, Then::Spoke("x".into())] {
-            assert_eq!(judged(&pair(Some(Talk::ServerFirst), then)), Verdict::Pass);
+            assert_eq!(judged(&RULE, &pair(Some(Talk::ServerFirst), then)), Verdict::Pass);
         }
     }
 
@@ -166,7 +131,7 @@ mod tests {
     fn without_a_try_it_is_not_applicable() {
         let mut evidence = pair(None, Then::Closed);
         evidence.visits.clear();
-        assert_eq!(judged(&evidence), Verdict::NotApplicable);
+        assert_eq!(judged(&RULE, &evidence), Verdict::NotApplicable);
         let alone = world(container("db"));
         let case = Case::new(&alone).unwrap();
         assert_eq!((RULE.judge)(&case), Verdict::NotApplicable);

@@ -80,22 +80,11 @@ mod tests {
 
     use super::RULE;
     use crate::evidence::Evidence;
-    use crate::rules::testing::deep::{Lost, lost};
-    use crate::rules::testing::{
-        binding, check_rule, container, fails, not_applicable, passes, tcp, world,
-    };
+    use crate::rules::testing::deep::with_a_rule;
+    use crate::rules::testing::{check_rule, container, fails, not_applicable, passes, world};
 
     fn published(host_port: u16, port: u16, verdict: Fate) -> Evidence {
-        let mut evidence = lost(&Lost {
-            chain: ("DOCKER-USER", 2),
-            verdict: Some(verdict),
-            to: "172.18.0.1:8080",
-            ..Lost::default()
-        });
-        evidence.containers[0]
-            .published
-            .push(binding("0.0.0.0", host_port, tcp(port)));
-        evidence
+        with_a_rule(("DOCKER-USER", 2), (host_port, port), verdict)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The container was made without a network and needs one.
 
 use crate::case::Case;
-use crate::evidence::Mode;
+use crate::evidence::{EngineKind, Mode};
 use crate::reference::Reference;
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
@@ -30,7 +30,8 @@ resolves, and nobody can reach what listens in it.
 
 `docker network disconnect none NAME`, then `docker network connect NETWORK NAME`. The order matters:
 the engine refuses to connect a container that is still on `none`. It works at once, without a
-restart; the next creation needs `--network NETWORK` instead of `--network none`.
+restart; the next creation needs `--network NETWORK` instead of `--network none`. podman connects no container
+that was made with `none`: there it is made anew.
 
 ## When it is wrong
 
@@ -101,15 +102,24 @@ fn finish(case: &Case<'_>, fault: Fault, reference: Option<&Reference>) -> Fault
         case.networks_of(other, &reference.host).into_iter().next()
     });
     let network = target.map_or("bridge", |network| network.name.as_str());
-    fault
-        .proof(format!("Engine API: the network mode of `{name}` is none"))
-        .fix(Fix::new(
+    let engine = case.evidence.engine.known();
+    let fix = if engine.is_some_and(|engine| engine.kind == EngineKind::Podman) {
+        case.recreate().join(network).fix(
+            &format!("Put it on `{network}`, which podman does for a new container only"),
+            &format!("write `networks: [{network}]` in place of `network_mode: none`"),
+        )
+    } else {
+        Fix::new(
             format!("Take it off `none` and connect it to `{network}`"),
             vec![
                 shell::command(["docker", "network", "disconnect", "none", name]),
                 shell::command(["docker", "network", "connect", network, name]),
             ],
-        ))
+        )
+    };
+    fault
+        .proof(format!("Engine API: the network mode of `{name}` is none"))
+        .fix(fix)
 }
 
 #[cfg(test)]
@@ -117,7 +127,7 @@ mod tests {
     use netcheck_probe::Protocol;
 
     use super::RULE;
-    use crate::evidence::Mode;
+    use crate::evidence::{EngineKind, Fact, Mode};
     use crate::rules::testing::{
         check_rule, commands, container, fails, not_applicable, only_lo, passes, socket, unknown,
         world,
@@ -143,6 +153,18 @@ mod tests {
                 "docker network connect my_network app"
             ]
         );
+    }
+
+    #[test]
+    fn podman_needs_a_new_container() {
+        let app = cut_off("app").env(&["DB_URL=mysql://mysql-db:3306/some"]);
+        let mut evidence = world(app).and(container("mysql-db"));
+        let Fact::Known(engine) = &mut evidence.engine else {
+            panic!("the engine is known");
+        };
+        engine.kind = EngineKind::Podman;
+        let all = commands(&RULE, &evidence).join("\n");
+        assert!(all.contains(" --network my_network ") && !all.contains("disconnect"), "{all}");
     }
 
     #[test]

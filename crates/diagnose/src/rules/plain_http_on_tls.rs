@@ -84,49 +84,14 @@ fn judge(case: &Case<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::{Answer, Connected, Question, Then};
+    use netcheck_probe::{Answer, Question, Then};
 
     use super::RULE;
-    use crate::case::Case;
     use crate::evidence::Evidence;
-    use crate::request::{Talk, Target};
+    use crate::request::Talk;
     use crate::rule::Verdict;
-    use crate::rules::testing::{container, id_of, ip, world};
-
-    const DB: &str = "172.18.0.3";
-
-    fn open(then: Then) -> Connected {
-        Connected::Open {
-            from: (ip("172.18.0.9"), 40000).into(),
-            took_ms: 1,
-            then,
-        }
-    }
-
-    fn pair(talk: Option<Talk>, then: Then) -> Evidence {
-        let mut evidence = world(container("app")).and(container("db").on("my_network", DB));
-        evidence.request.target = Some(Target {
-            container: Some(id_of("db")),
-            talk,
-            ..Target::new("db", 3306, netcheck_probe::Protocol::Tcp)
-        });
-        let question = Question::Connect {
-            to: (ip(DB), 3306).into(),
-            listen_ms: 500,
-        };
-        evidence.answered(question, Answer::Connect(open(then)))
-    }
-
-    fn judged(evidence: &Evidence) -> Verdict {
-        (RULE.judge)(&Case::target(evidence).unwrap())
-    }
-
-    fn problem(evidence: &Evidence) -> String {
-        match judged(evidence) {
-            Verdict::Fail(faults) => faults[0].problem.clone(),
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::rules::testing::ip;
+    use crate::rules::testing::talks::{DB, judged, open, pair, problem};
 
     fn hello(talk: Option<Talk>, then: Then) -> Evidence {
         let question = Question::Hello {
@@ -140,7 +105,7 @@ mod tests {
     fn an_answer_in_plain_http() {
         let said = Then::Spoke("HTTP/1.1 400 Bad Request\r\n".into());
         assert_eq!(
-            problem(&hello(Some(Talk::Tls), said)),
+            problem(&RULE, &hello(Some(Talk::Tls), said)),
             "port 3306/tcp of `db` speaks plain HTTP, and the URL says TLS"
         );
     }
@@ -153,14 +118,14 @@ mod tests {
             Then::Silent,
             Then::Closed,
         ] {
-            assert_eq!(judged(&hello(Some(Talk::Tls), then)), Verdict::Pass);
+            assert_eq!(judged(&RULE, &hello(Some(Talk::Tls), then)), Verdict::Pass);
         }
     }
 
     #[test]
     fn without_a_hello_it_is_not_applicable() {
-        assert_eq!(judged(&pair(Some(Talk::Tls), Then::Silent)), Verdict::NotApplicable);
+        assert_eq!(judged(&RULE, &pair(Some(Talk::Tls), Then::Silent)), Verdict::NotApplicable);
         let http = Then::Spoke("HTTP/1.1 200 OK".into());
-        assert_eq!(judged(&hello(None, http)), Verdict::NotApplicable);
+        assert_eq!(judged(&RULE, &hello(None, http)), Verdict::NotApplicable);
     }
 }

@@ -3,8 +3,7 @@
 use netcheck_probe::Protocol;
 
 use crate::case::{Case, Standing};
-use crate::evidence::{Binding, Port};
-use crate::recreate::publish_word;
+use crate::evidence::Port;
 use crate::report::Subject;
 use crate::rule::{Check, Fault, Rule, Verdict};
 
@@ -74,27 +73,7 @@ fn judge(case: &Case<'_>) -> Verdict {
             fault = fault.proof(line);
         }
         let container = Port { number, ..port };
-        let (mut recreate, mut new_words, mut old_words) = (case.recreate(), vec![], vec![]);
-        for old in case.wishes_for(port) {
-            let new = Binding {
-                container,
-                ..old.clone()
-            };
-            new_words.push(format!("`{}`", publish_word(&new)));
-            old_words.push(format!("`{}`", publish_word(&old)));
-            recreate = recreate.replace_binding(&old, new);
-        }
-        faults.push(fault.fix(recreate.fix(
-            &format!(
-                "Publish the port on which it listens, {}",
-                new_words.join(" and ")
-            ),
-            &format!(
-                "under `ports` write {} in place of {}",
-                new_words.join(" and "),
-                old_words.join(" and ")
-            ),
-        )));
+        faults.push(fault.fix(case.publish_instead(port, container, "Publish the port on which it listens")));
     }
     Verdict::from_faults(faults)
 }

@@ -112,54 +112,18 @@ fn judge(case: &Case<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::{Answer, Connected, Question, Then};
+    use netcheck_probe::{Question, Then};
 
     use super::RULE;
-    use crate::case::Case;
-    use crate::evidence::Evidence;
-    use crate::request::{Talk, Target};
+    use crate::request::Talk;
     use crate::rule::Verdict;
-    use crate::rules::testing::{container, id_of, ip, world};
-
-    const DB: &str = "172.18.0.3";
-
-    fn open(then: Then) -> Connected {
-        Connected::Open {
-            from: (ip("172.18.0.9"), 40000).into(),
-            took_ms: 1,
-            then,
-        }
-    }
-
-    fn pair(talk: Option<Talk>, then: Then) -> Evidence {
-        let mut evidence = world(container("app")).and(container("db").on("my_network", DB));
-        evidence.request.target = Some(Target {
-            container: Some(id_of("db")),
-            talk,
-            ..Target::new("db", 3306, netcheck_probe::Protocol::Tcp)
-        });
-        let question = Question::Connect {
-            to: (ip(DB), 3306).into(),
-            listen_ms: 500,
-        };
-        evidence.answered(question, Answer::Connect(open(then)))
-    }
-
-    fn judged(evidence: &Evidence) -> Verdict {
-        (RULE.judge)(&Case::target(evidence).unwrap())
-    }
-
-    fn problem(evidence: &Evidence) -> String {
-        match judged(evidence) {
-            Verdict::Fail(faults) => faults[0].problem.clone(),
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::rules::testing::ip;
+    use crate::rules::testing::talks::{DB, judged, pair, problem};
 
     #[test]
     fn silence_where_a_greeting_is_due() {
         assert_eq!(
-            problem(&pair(Some(Talk::ServerFirst), Then::Silent)),
+            problem(&RULE, &pair(Some(Talk::ServerFirst), Then::Silent)),
             "`db` takes the connection to port 3306/tcp and says nothing, where the server should speak first"
         );
     }
@@ -167,19 +131,19 @@ mod tests {
     #[test]
     fn a_greeting_and_a_close_are_silent() {
         for then in [Then::Spoke("J".into()), Then::Closed] {
-            assert_eq!(judged(&pair(Some(Talk::ServerFirst), then)), Verdict::Pass);
+            assert_eq!(judged(&RULE, &pair(Some(Talk::ServerFirst), then)), Verdict::Pass);
         }
     }
 
     #[test]
     fn a_port_alone_or_a_short_look_is_not_applicable() {
-        assert_eq!(judged(&pair(None, Then::Silent)), Verdict::NotApplicable);
-        assert_eq!(judged(&pair(Some(Talk::Tls), Then::Silent)), Verdict::NotApplicable);
+        assert_eq!(judged(&RULE, &pair(None, Then::Silent)), Verdict::NotApplicable);
+        assert_eq!(judged(&RULE, &pair(Some(Talk::Tls), Then::Silent)), Verdict::NotApplicable);
         let mut evidence = pair(Some(Talk::ServerFirst), Then::Silent);
         evidence.visits[0].answers[0].question = Question::Connect {
             to: (ip(DB), 3306).into(),
             listen_ms: 1,
         };
-        assert_eq!(judged(&evidence), Verdict::NotApplicable);
+        assert_eq!(judged(&RULE, &evidence), Verdict::NotApplicable);
     }
 }

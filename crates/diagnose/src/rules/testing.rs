@@ -3,6 +3,7 @@
 
 pub(crate) mod deep;
 pub(crate) mod servers;
+pub(crate) mod talks;
 pub(crate) mod tries;
 pub(crate) mod ways;
 

@@ -9,7 +9,7 @@ use netcheck_probe::{
     Attempt, Came, Connected, Errno, Packet, Protocol, Resolved, Sight, Tried, Watched,
 };
 
-use super::{container, id_of, snapshot, world};
+use super::{binding, container, id_of, snapshot, tcp, world};
 use crate::evidence::{Deep, Evidence, Fact, Trial, Viewpoint, Wave};
 
 /// A world in which every try is lost. What is left out is as it mostly is.
@@ -17,7 +17,7 @@ use crate::evidence::{Deep, Evidence, Fact, Trial, Viewpoint, Wave};
 pub(crate) struct Lost {
     /// The base chain and its hook (NF_INET_*).
     pub(crate) chain: (&'static str, u32),
-    /// What its one rule does with TCP to port 80; none for the policy instead.
+    /// What its one rule does with TCP to the port of `to`; none for the policy instead.
     pub(crate) verdict: Option<Fate>,
     /// The counter rises with the packets.
     pub(crate) counted: bool,
@@ -168,4 +168,22 @@ fn rises(what: &Lost, tries: u32) -> Vec<Rise> {
         packets: tries.into(),
     };
     what.counted.then_some(rise).into_iter().collect()
+}
+
+/// `app` publishes a port, and the one rule of this chain is for TCP to port 8080 of the host.
+pub(crate) fn with_a_rule(
+    chain: (&'static str, u32),
+    (host_port, port): (u16, u16),
+    verdict: Fate,
+) -> Evidence {
+    let mut evidence = lost(&Lost {
+        chain,
+        verdict: Some(verdict),
+        to: "172.18.0.1:8080",
+        ..Lost::default()
+    });
+    evidence.containers[0]
+        .published
+        .push(binding("0.0.0.0", host_port, tcp(port)));
+    evidence
 }
