@@ -1,26 +1,29 @@
 //! Who reaches whom, asked from inside: assertions that panic with the diagnosis, and the plain
 //! answer for those who decide themselves. Everything is asked anew each time; nothing is cached.
 
-use std::fmt;
-use std::future::Future;
+mod attempt;
+mod must;
+mod name;
+
 use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use netcheck_diagnose::case::outcome_words;
 use netcheck_diagnose::clean::clean;
 use netcheck_diagnose::evidence::{Viewpoint, Visit};
-use netcheck_diagnose::probe::{Connected, Delivered, DnsOutcome, Errno, Lookup, Question};
-use serde::{Deserialize, Serialize};
+use netcheck_diagnose::probe::Question;
+
+pub use attempt::{Attempt, Refusal};
+pub use must::Must;
+pub use name::Name;
 
 use crate::container::{Container, Started};
 use crate::doing::Doing;
 use crate::error::{Error, Result};
 use crate::lab::{Inner, Lab};
 use crate::target::Port;
+use name::lookup;
 
 /// How long a connection may take by default. Longer than the 3.1 s after which the kernel tells of
 /// a neighbour that does not answer (three ARP requests, arp(7)), so that this is told from silence.
@@ -114,174 +117,6 @@ pub struct Path {
     port: Port,
     patience: Duration,
     within: Option<Duration>,
-}
-
-/// A name as seen by somebody; from [`Source::name`].
-///
-/// ```no_run
-/// # use netcheck_testkit::Lab;
-/// # async fn test(lab: &Lab) {
-/// lab.from("app").name("mysql-db").must_be("mysql-db").await;
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct Name {
-    lab: Arc<Inner>,
-    who: Who,
-    name: String,
-    within: Option<Duration>,
-}
-
-/// What came of an attempt to connect.
-///
-/// ```no_run
-/// # use netcheck_testkit::{Attempt, Lab, tcp};
-/// # async fn test(lab: &Lab) -> netcheck_testkit::Result<()> {
-/// let attempt = lab.from("app").to("mysql-db", tcp(1)).attempt().await?;
-/// assert_eq!(attempt, Attempt::Refused);
-/// assert_eq!(attempt.to_string(), "refused");
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Attempt {
-    /// TCP: the handshake was completed (by the kernel: a paused process connects too). UDP:
-    /// something came back.
-    Connected,
-    /// The connection was opened and closed at once, as docker-proxy does when nobody is behind.
-    Closed,
-    /// `ECONNREFUSED`.
-    Refused,
-    /// Silence. For UDP that may mean "delivered": the service did not answer.
-    TimedOut,
-    /// `EHOSTUNREACH`, `ENETUNREACH`.
-    Unreachable,
-    /// `EACCES`, `EPERM`.
-    NotPermitted,
-    /// The name does not exist (`NXDOMAIN`), or has no address.
-    NameUnknown,
-    /// The resolver failed (`SERVFAIL`, `REFUSED`), or did not answer.
-    NameFailed,
-    /// Something else, in words.
-    Other(String),
-}
-
-/// The kind of refusal that is expected.
-///
-/// ```no_run
-/// # use netcheck_testkit::{Refusal, Lab, tcp};
-/// # async fn test(lab: &Lab) {
-/// let app = lab.from("app");
-/// app.to("mysql-db", tcp(1)).must_not_connect(Refusal::Refused).await;
-/// app.to("nobody", tcp(80)).must_not_connect(Refusal::NoName).await;
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Any that is one.
-    Any,
-    /// [`Attempt::Refused`].
-    Refused,
-    /// [`Attempt::TimedOut`].
-    TimedOut,
-    /// [`Attempt::Unreachable`].
-    Unreachable,
-    /// [`Attempt::NotPermitted`].
-    NotPermitted,
-    /// [`Attempt::NameUnknown`].
-    NameUnknown,
-    /// [`Attempt::NameFailed`].
-    NameFailed,
-    /// Either of the two: a name that the engine does not know goes on to the name servers of the
-    /// machine, and what they say of it, or whether they answer at all, is theirs.
-    NoName,
-    /// [`Attempt::Closed`].
-    Closed,
-}
-
-impl Refusal {
-    fn is(self, attempt: &Attempt) -> bool {
-        match self {
-            Self::Any => *attempt != Attempt::Connected,
-            Self::Refused => *attempt == Attempt::Refused,
-            Self::TimedOut => *attempt == Attempt::TimedOut,
-            Self::Unreachable => *attempt == Attempt::Unreachable,
-            Self::NotPermitted => *attempt == Attempt::NotPermitted,
-            Self::NameUnknown => *attempt == Attempt::NameUnknown,
-            Self::NameFailed => *attempt == Attempt::NameFailed,
-            Self::NoName => matches!(attempt, Attempt::NameUnknown | Attempt::NameFailed),
-            Self::Closed => *attempt == Attempt::Closed,
-        }
-    }
-}
-
-impl Attempt {
-    pub(crate) fn of_errno(errno: Errno) -> Self {
-        match errno {
-            Errno::Refused => Self::Refused,
-            Errno::TimedOut => Self::TimedOut,
-            Errno::HostUnreachable | Errno::NetworkUnreachable | Errno::Invalid => {
-                Self::Unreachable
-            }
-            Errno::NotPermitted => Self::NotPermitted,
-            other => Self::Other(other.words().to_owned()),
-        }
-    }
-
-    pub(crate) fn of_connect(connected: &Connected) -> Self {
-        use netcheck_diagnose::probe::Then;
-        match connected {
-            Connected::Open {
-                then: Then::Closed | Then::Reset,
-                ..
-            } => Self::Closed,
-            Connected::Open { .. } => Self::Connected,
-            Connected::Failed { errno, .. } => Self::of_errno(*errno),
-        }
-    }
-
-    pub(crate) fn of_datagram(delivered: &Delivered) -> Self {
-        match delivered {
-            Delivered::Reply { .. } => Self::Connected,
-            Delivered::Neighbour { .. } | Delivered::Silent => Self::TimedOut,
-            Delivered::Failed { errno } => Self::of_errno(*errno),
-        }
-    }
-
-    /// What a name that has no address came to.
-    pub(crate) fn of_lookup(lookup: &Lookup) -> Self {
-        let failed = lookup.queries.iter().any(|query| {
-            !matches!(
-                query.outcome,
-                DnsOutcome::NxDomain | DnsOutcome::NoData | DnsOutcome::Addresses(_)
-            )
-        });
-        if failed || lookup.queries.is_empty() {
-            Self::NameFailed
-        } else {
-            Self::NameUnknown
-        }
-    }
-}
-
-/// As a person would say it: `timed out`.
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connected => "ok",
-            Self::Closed => "closed at once",
-            Self::Refused => "refused",
-            Self::TimedOut => "timed out",
-            Self::Unreachable => "unreachable",
-            Self::NotPermitted => "not permitted",
-            Self::NameUnknown => "no such name",
-            Self::NameFailed => "name server failed",
-            Self::Other(words) => words,
-        })
-    }
 }
 
 impl Lab {
@@ -715,26 +550,6 @@ pub(crate) fn answer(visit: &Visit, to: SocketAddr, port: Port) -> Result<Attemp
     }
 }
 
-async fn lookup(lab: &Arc<Inner>, who: &Who, name: &str) -> Result<Lookup> {
-    let question = Question::Lookup {
-        name: name.to_owned(),
-    };
-    // A resolver that is silent is asked for 5 s by libc; the probe does the same.
-    let time = Duration::from_secs(6);
-    let visit = ask(lab, who, vec![question], time).await?;
-    let fact = visit.lookup(name);
-    fact.known()
-        .map(|lookup| (**lookup).clone())
-        .ok_or_else(|| {
-            let why = fact.why_unknown().unwrap_or_default();
-            Error::invalid(format!(
-                "`{name}` could not be looked up from `{}`: {}",
-                who.0,
-                clean(why)
-            ))
-        })
-}
-
 async fn ask(
     lab: &Arc<Inner>,
     who: &Who,
@@ -752,260 +567,5 @@ async fn ask(
             clean(&why)
         ))),
         None => Err(Error::invalid(format!("`{}` was not looked from", who.0))),
-    }
-}
-
-impl Name {
-    /// What is asserted has to become true within this time, not at once.
-    ///
-    /// ```no_run
-    /// # use netcheck_testkit::Lab;
-    /// # async fn test(lab: &Lab) {
-    /// use std::time::Duration;
-    ///
-    /// lab.from("app")
-    ///     .name("mysql-db")
-    ///     .within(Duration::from_secs(2))
-    ///     .must_resolve()
-    ///     .await;
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn within(mut self, time: Duration) -> Self {
-        self.within = Some(time);
-        self
-    }
-
-    /// It resolves to this container: to addresses of it, and to no other.
-    ///
-    /// # Panics
-    ///
-    /// If it does not, or cannot be asked.
-    ///
-    /// ```no_run
-    /// # use netcheck_testkit::Lab;
-    /// # async fn test(lab: &Lab) {
-    /// lab.from("app").name("db.internal").must_be("mysql-db").await;
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn must_be(self, container: impl Into<Who>) -> Must {
-        let container = container.into();
-        let wanted = format!(
-            "{}: the name {} must be `{}`",
-            self.who.0, self.name, container.0
-        );
-        self.must(wanted, move |lab, found| {
-            let container = container.clone();
-            Box::pin(async move {
-                let record = Arc::clone(lab.container(&container.0)?.record());
-                let inspected = crate::start::inspect(&lab, &record).await?;
-                let own: Vec<IpAddr> = inspected
-                    .network_settings
-                    .and_then(|settings| settings.networks)
-                    .unwrap_or_default()
-                    .into_values()
-                    .flat_map(|endpoint| [endpoint.ip_address, endpoint.global_ipv6_address])
-                    .filter_map(|address| address?.parse().ok())
-                    .collect();
-                Ok(!found.is_empty() && found.iter().all(|address| own.contains(address)))
-            })
-        })
-    }
-
-    /// It resolves, to whatever.
-    ///
-    /// # Panics
-    ///
-    /// If it does not, or cannot be asked.
-    ///
-    /// ```no_run
-    /// # use netcheck_testkit::Lab;
-    /// # async fn test(lab: &Lab) {
-    /// lab.from("app").name("mysql-db").must_resolve().await;
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn must_resolve(self) -> Must {
-        let wanted = format!("{}: the name {} must resolve", self.who.0, self.name);
-        self.must(wanted, |_, found| {
-            Box::pin(async move { Ok(!found.is_empty()) })
-        })
-    }
-
-    /// It resolves to nothing.
-    ///
-    /// # Panics
-    ///
-    /// If it resolves, or cannot be asked.
-    ///
-    /// ```no_run
-    /// # use netcheck_testkit::Lab;
-    /// # async fn test(lab: &Lab) {
-    /// lab.from("stranger").name("mysql-db").must_not_resolve().await;
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn must_not_resolve(self) -> Must {
-        let wanted = format!("{}: the name {} must not resolve", self.who.0, self.name);
-        self.must(wanted, |_, found| {
-            Box::pin(async move { Ok(found.is_empty()) })
-        })
-    }
-
-    #[track_caller]
-    fn must(
-        self,
-        wanted: String,
-        is_so: impl Fn(Arc<Inner>, Vec<IpAddr>) -> Pin<Box<dyn Future<Output = Result<bool>> + Send>>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Must {
-        let place = Location::caller();
-        let lab = Arc::clone(&self.lab);
-        let job = lab.job(async move {
-            let begun = Instant::now();
-            loop {
-                let found = lookup(&self.lab, &self.who, &self.name).await;
-                let (right, said) = match found {
-                    Err(error) => (false, format!("{error:?}")),
-                    Ok(lookup) => {
-                        let said = match lookup.addresses.as_slice() {
-                            [] => format!(
-                                "it has no address ({}{})",
-                                Attempt::of_lookup(&lookup),
-                                answers(&lookup)
-                            ),
-                            some => format!(
-                                "it is {}",
-                                some.iter()
-                                    .map(ToString::to_string)
-                                    .collect::<Vec<_>>()
-                                    .join(", ")
-                            ),
-                        };
-                        (is_so(Arc::clone(&self.lab), lookup.addresses).await?, said)
-                    }
-                };
-                if right {
-                    return Ok(None);
-                }
-                if begun.elapsed() < self.within.unwrap_or_default() {
-                    tokio::time::sleep(AGAIN).await;
-                    continue;
-                }
-                let mut told = format!("{said}\n");
-                for fault in &self.lab.state().faults {
-                    told = told + "  fault in force: " + fault.words() + "\n";
-                }
-                match crate::diagnosis::one(&self.lab, &self.who.0).await {
-                    Ok(diagnosis) => told = format!("{told}\n{diagnosis}"),
-                    Err(error) => told = format!("{told}\n(no diagnosis: {error})"),
-                }
-                return Ok(Some(told));
-            }
-        });
-        Must { place, wanted, job }
-    }
-}
-
-/// What each server said: `: db from 127.0.0.11: server failure (SERVFAIL)`.
-fn answers(lookup: &Lookup) -> String {
-    let mut said: Vec<String> = Vec::new();
-    for query in &lookup.queries {
-        let words = outcome_words(&query.outcome);
-        let one = format!("{} from {}: {words}", query.name, query.server.ip());
-        if !said.contains(&one) {
-            said.push(one);
-        }
-    }
-    match said.is_empty() {
-        true => String::new(),
-        false => format!(": {}", said.join("; ")),
-    }
-}
-
-/// An assertion under way: `await` it, or [`wait`](Must::wait) for it. Unlike other futures of
-/// this crate it panics when the answer is no.
-///
-/// ```no_run
-/// # use netcheck_testkit::{Lab, tcp};
-/// # async fn test(lab: &Lab) {
-/// let must = lab.from("app").to("mysql-db", tcp(3306)).must_connect();
-/// must.await; // or must.wait() in a plain #[test]
-/// # }
-/// ```
-#[must_use = "an assertion asserts nothing until it is awaited"]
-#[derive(Debug)]
-pub struct Must {
-    place: &'static Location<'static>,
-    wanted: String,
-    job: Doing<Option<String>>,
-}
-
-impl Must {
-    /// Blocks this thread until it is answered: the blocking twin of `.await`.
-    ///
-    /// # Panics
-    ///
-    /// Like `.await`.
-    ///
-    /// ```no_run
-    /// # use netcheck_testkit::{Lab, tcp};
-    /// # fn test(lab: &Lab) {
-    /// lab.from("app").to("mysql-db", tcp(3306)).must_connect().wait();
-    /// # }
-    /// ```
-    pub fn wait(self) {
-        crate::wait(self);
-    }
-}
-
-impl Future for Must {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        match Pin::new(&mut self.job).poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(None)) => Poll::Ready(()),
-            Poll::Ready(Ok(Some(told))) => panic!("{}: {}: {told}", self.place, self.wanted),
-            Poll::Ready(Err(error)) => panic!("{}: {}: {error:?}", self.place, self.wanted),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_refusal_is_none_that_connects() {
-        let all = [
-            (Attempt::Closed, Refusal::Closed),
-            (Attempt::Refused, Refusal::Refused),
-            (Attempt::TimedOut, Refusal::TimedOut),
-            (Attempt::Unreachable, Refusal::Unreachable),
-            (Attempt::NotPermitted, Refusal::NotPermitted),
-            (Attempt::NameUnknown, Refusal::NameUnknown),
-            (Attempt::NameFailed, Refusal::NameFailed),
-        ];
-        for (attempt, refusal) in &all {
-            assert!(
-                refusal.is(attempt) && Refusal::Any.is(attempt),
-                "{attempt:?}"
-            );
-            assert!(!refusal.is(&Attempt::Connected), "{refusal:?}");
-            let others = all.iter().filter(|(other, _)| other != attempt);
-            assert!(
-                others.into_iter().all(|(other, _)| !refusal.is(other)),
-                "{refusal:?}"
-            );
-        }
-        assert!(!Refusal::Any.is(&Attempt::Connected));
-        assert!(
-            Refusal::NoName.is(&Attempt::NameUnknown) && Refusal::NoName.is(&Attempt::NameFailed)
-        );
-        assert!(!Refusal::NoName.is(&Attempt::Refused));
     }
 }
