@@ -249,7 +249,7 @@ fn healthcheck_localhost_is_ipv6_in_words_of_a_shell() {
         let shell = shell()
             .into_iter()
             .map(|file| format!("--volume={file}:{file}:ro"));
-        let words: Vec<String> = ["run", "-d", "--name", &name, "--network", &net.real_name()]
+        let words: Vec<String> = ["run", "-d", "--name", &name, "--network", net.real_name()]
             .map(str::to_owned)
             .into_iter()
             .chain(labels)

@@ -324,8 +324,9 @@ impl World {
     pub fn paste(&self, commands: &[String]) {
         let script = commands.join("\n");
         self.pasted.set(true);
-        let output = Command::new("bash")
-            .args(["-e", "-c", &script])
+        // A fix that waits for what never comes ends with 124, so that the test says which it was.
+        let output = Command::new("timeout")
+            .args(["60", "bash", "-e", "-c", &script])
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .output()
