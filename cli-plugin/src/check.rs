@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use netcheck_diagnose::clean::{clean, is_unsafe};
-use netcheck_diagnose::evidence::{Evidence, SCHEMA_VERSION};
+use netcheck_diagnose::evidence::{EngineKind, Evidence, SCHEMA_VERSION};
 use netcheck_diagnose::render::{self, text::Style};
 use netcheck_diagnose::report::{Pairs, Report};
 use netcheck_diagnose::request::{Cause, Refused};
@@ -242,17 +242,22 @@ fn collect(asked: &Asked, args: &CheckArgs, globals: &Globals) -> Result<Evidenc
             evidence = progress.during(work) => evidence.map_err(|error| Failure::of(&error, &endpoint)),
             stop = signals.stop() => Err(Failure::Stopped(stop)),
         };
-        if let (Err(failure), Some(client), true) = (&evidence, &connected, run.made_helpers()) {
-            let time = match failure {
-                Failure::Stopped(_) => CLEAN_UP,
-                Failure::Message(..) => CLEAN_UP_LATE,
-            };
+        let connected = connected.as_ref().filter(|_| run.made_helpers());
+        let left = match (&evidence, connected) {
+            (Err(Failure::Stopped(_)), _) => Some(CLEAN_UP),
+            (Err(Failure::Message(..)), _) => Some(CLEAN_UP_LATE),
+            // It removes no container in whose namespace a helper still ends.
+            (Ok(_), Some(client)) if client.kind() == EngineKind::Podman => Some(CLEAN_UP),
+            (Ok(_), _) => None,
+        };
+        if let (Some(time), Some(client)) = (left, connected) {
             tokio::select! {
                 // What cannot be removed now ends by itself, and the reaper looks again.
                 _ = run.clean_up(client, Deadline::after(time)) => {}
                 _ = signals.stop() => {}
             }
-        } else {
+        }
+        if evidence.is_ok() || connected.is_none() {
             run.finish();
         }
         evidence.map(|evidence| (evidence, signals))

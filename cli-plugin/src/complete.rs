@@ -86,12 +86,15 @@ pub(crate) fn main(words: &[String], descriptions: bool) -> ExitCode {
         Wanted::Subcommand => (subcommands(), NO_FILES),
         Wanted::Nothing => (Vec::new(), NO_FILES),
         Wanted::First => {
-            let mut all = names(&containers(&globals));
+            let mut all = names(&containers(&globals, None));
             all.push(candidate("host", "the engine's host"));
             all.extend(subcommands());
             (all, NO_FILES)
         }
-        Wanted::Target => (targets(&containers(&globals), current), NO_FILES),
+        Wanted::Target => {
+            let of = current.split_once(':').map(|(name, _)| name);
+            (targets(&containers(&globals, of), of), NO_FILES)
+        }
     };
     let fitting: Vec<Candidate> = candidates
         .into_iter()
@@ -203,8 +206,8 @@ fn values(flag: &str, prefix: &str) -> (Vec<Candidate>, u8) {
     }
 }
 
-/// Those of the engine, if it answers in time.
-fn containers(globals: &Globals) -> Vec<Named> {
+/// Those of the engine, if it answers in time; all ports of those that are called so.
+fn containers(globals: &Globals, with_ports: Option<&str>) -> Vec<Named> {
     let deadline = Deadline::after(PATIENCE);
     let (Ok(endpoint), Ok(runtime)) = (connection::endpoint(globals), check::runtime()) else {
         return Vec::new();
@@ -213,7 +216,7 @@ fn containers(globals: &Globals) -> Vec<Named> {
         let pinned = std::env::var("DOCKER_API_VERSION").ok();
         let work = async {
             let client = Client::connect_to(&endpoint, pinned.as_deref(), deadline).await?;
-            netcheck_engine::containers(&client, deadline).await
+            netcheck_engine::containers(&client, with_ports, deadline).await
         };
         tokio::time::timeout(PATIENCE, work).await
     });
@@ -241,13 +244,13 @@ fn names(containers: &[Named]) -> Vec<Candidate> {
     all
 }
 
-/// Containers, and the ports of the one whose name stands before a colon.
-fn targets(containers: &[Named], current: &str) -> Vec<Candidate> {
-    let Some((name, _)) = current.split_once(':') else {
+/// Containers, or the ports of the one whose name stands before a colon.
+fn targets(containers: &[Named], of: Option<&str>) -> Vec<Candidate> {
+    let Some(name) = of else {
         return names(containers);
     };
-    let meant = |one: &&Named| one.name == name || one.service.as_deref() == Some(name);
-    let ports = containers.iter().filter(meant).flat_map(|one| &one.ports);
+    let meant = containers.iter().filter(|one| one.is_called(name));
+    let ports = meant.flat_map(|one| &one.ports);
     let mut all: Vec<Candidate> = ports
         .map(|port| {
             // TCP is what a bare number means.
@@ -316,13 +319,13 @@ mod tests {
             named("db", &["3306/tcp", "53/udp"]),
             named("web", &["80/tcp"]),
         ];
-        let values = |current| -> Vec<String> {
-            let found = targets(&all, current).into_iter();
+        let values = |of| -> Vec<String> {
+            let found = targets(&all, of).into_iter();
             found.map(|one| one.value).collect()
         };
-        assert_eq!(values("db:"), ["db:3306", "db:53/udp"]);
-        assert_eq!(values("shop/web:"), ["shop/web:80"]);
-        assert_eq!(values(""), ["db", "web", "shop/db", "shop/web"]);
-        assert!(values("nobody:").is_empty());
+        assert_eq!(values(Some("db")), ["db:3306", "db:53/udp"]);
+        assert_eq!(values(Some("shop/web")), ["shop/web:80"]);
+        assert_eq!(values(None), ["db", "web", "shop/db", "shop/web"]);
+        assert!(values(Some("nobody")).is_empty());
     }
 }

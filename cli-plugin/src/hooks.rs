@@ -91,6 +91,7 @@ fn cause(error: &str, name: Option<&str>) -> Option<String> {
             "Its static address is in none of the network's subnets.".into()
         }
         StartError::SubnetFull(network) => format!("Network {network} has no address left."),
+        StartError::RangeFull(address) => format!("The network of {address} has no address left."),
         StartError::NetworkGone(_) => "A network that it belongs to was removed.".into(),
         StartError::ChainMissing => "Docker's firewall chains are gone; restart the engine.".into(),
         StartError::ParentMissing(parent) => {

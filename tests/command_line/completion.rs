@@ -69,6 +69,12 @@ fn containers_those_that_run_first() {
     let target = format!("{web}:");
     let ports = cli.run(&["__complete", "netcheck", &never, &target]);
     assert_eq!(values(&ports), [format!("{web}:80")]);
+    // The engine's list has no ports of what does not run.
+    let shy = world.create("c-shy", |n| {
+        n.image(|image| image.exposed_ports = Some(vec!["3306/tcp".into()]))
+    });
+    let ports = cli.run(&["__complete", "netcheck", &never, &format!("{shy}:")]);
+    assert_eq!(values(&ports), [format!("{shy}:3306")]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
     });
     let lines = checks::lines(&case, &found, &undecided);
     let mut findings = fold(found);
-    recreate::give_distinct_names(&mut findings);
+    recreate::tell_apart(&mut findings);
     let undecided = open_questions(undecided, &lines, &findings);
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
@@ -282,7 +282,7 @@ pub(crate) fn sanitize(report: &mut Report) {
 mod tests {
     use super::*;
     use crate::evidence::Status;
-    use crate::rules::testing::{container, tcp, world};
+    use crate::rules::testing::{binding, container, tcp, world};
 
     #[test]
     fn what_follows_from_a_cause_is_folded_under_it() {
@@ -291,6 +291,28 @@ mod tests {
         let codes = |list: &[Finding]| list.iter().map(|f| f.code.clone()).collect::<Vec<_>>();
         assert_eq!(codes(&report.findings), ["container-starting"]);
         assert_eq!(report.findings[0].explains[0].code, "nothing-listens");
+    }
+
+    #[test]
+    fn what_would_undo_another_fix_says_so() {
+        let env = [
+            "DB=mysql://localhost:3306/some",
+            "API_URL=http://host.docker.internal:18093/",
+        ];
+        let app = container("app").env(&env);
+        let api = container("api")
+            .on("my_network", "172.18.0.4")
+            .publishes(binding("0.0.0.0", 18093, tcp(80)));
+        let db = container("mysql-db").exposes(tcp(3306));
+        let report = diagnose(&world(app).listens(Vec::new()).and(api).and(db)).unwrap();
+        let fix = |index: usize| &report.findings[index].fixes[0];
+        assert_eq!(report.findings.len(), 2, "{report:#?}");
+        let rename = |index: usize| fix(index).commands[1].as_str();
+        assert_eq!(rename(0), "docker rename app app-old");
+        assert_eq!(rename(1), "docker rename app app-old-2");
+        let undoes = "after a fix above, ask again first: this one would undo it";
+        assert!(!fix(0).text.contains(undoes), "{}", fix(0).text);
+        assert!(fix(1).text.ends_with(undoes), "{}", fix(1).text);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::case::{Case, Reached};
 use crate::clean::clean;
 use crate::evidence::{Container, ENGINE_HOST, Evidence, Fact, Trial, Viewpoint, Visit};
 use crate::judge::{engine_words, fold, sanitize, visit_notes};
+use crate::recreate;
 use crate::reference::Reference;
 use crate::report::{
     CheckStatus, Explained, Finding, Outcome, Pairs, Report, SCHEMA_VERSION, Severity, Subject,
@@ -43,6 +44,7 @@ fn judge_pair(focused: &Evidence, target: &Target) -> Result<Report, String> {
         judge(far, End::Far, &path, &mut found, &mut open);
     }
     let mut findings = absorb(fold(found));
+    recreate::tell_apart(&mut findings);
     for finding in &mut findings {
         // A question is no setting.
         finding

@@ -523,28 +523,49 @@ pub fn publish_word(binding: &Binding) -> String {
     format!("{host}{host_port}{}{protocol}", binding.container.number)
 }
 
-/// Several fixes may each keep the old container under another name; so that one can be run after
-/// the other, the names are made distinct across a report.
-pub(crate) fn give_distinct_names(findings: &mut [Finding]) {
+/// Several fixes may make one container anew, each from what it is now. So that a later one does not undo an earlier
+/// one unsaid, it says so; and each keeps the old container under a name of its own.
+pub(crate) fn tell_apart(findings: &mut [Finding]) {
     let mut used: Vec<String> = Vec::new();
-    for fix in findings.iter_mut().flat_map(|finding| &mut finding.fixes) {
-        let renamed_to = |command: &String| -> Option<String> {
-            let rest = command.strip_prefix("docker rename ")?;
-            rest.split(' ').nth(1).map(str::to_owned)
-        };
-        let Some(old) = fix.commands.iter().find_map(renamed_to) else {
-            continue;
-        };
-        let times = used.iter().filter(|name| **name == old).count();
-        used.push(old.clone());
-        if times > 0 {
-            let new = format!("{old}-{}", times + 1);
-            fix.text = replace_word(&fix.text, &old, &new);
-            for command in &mut fix.commands {
-                *command = replace_word(command, &old, &new);
+    let mut renewed: Vec<String> = Vec::new();
+    for finding in findings {
+        let mut here = Vec::new();
+        for fix in &mut finding.fixes {
+            let after = |mark: &str| {
+                let all = fix.commands.iter();
+                let mut found = all.filter_map(|command| command.split_once(mark));
+                found.next().map(|(_, rest)| rest.split(' '))
+            };
+            let made = after("docker run ").and_then(|_| after(" --name ")?.next());
+            let made = made.map(str::to_owned);
+            let old = after("docker rename ").and_then(|mut words| words.nth(1));
+            if let Some(old) = old.map(str::to_owned) {
+                keep_as_another(fix, old, &mut used);
             }
+            let Some(made) = made else {
+                continue;
+            };
+            if renewed.contains(&made) {
+                fix.text
+                    .push_str("; after a fix above, ask again first: this one would undo it");
+            }
+            here.push(made);
+        }
+        renewed.extend(here);
+    }
+}
+
+/// Where another fix keeps an old container under this name, `name-2`, ….
+fn keep_as_another(fix: &mut Fix, old: String, used: &mut Vec<String>) {
+    let times = used.iter().filter(|name| **name == old).count();
+    if times > 0 {
+        let new = format!("{old}-{}", times + 1);
+        fix.text = replace_word(&fix.text, &old, &new);
+        for command in &mut fix.commands {
+            *command = replace_word(command, &old, &new);
         }
     }
+    used.push(old);
 }
 
 /// Replaces a name where it stands alone.

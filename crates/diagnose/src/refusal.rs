@@ -481,6 +481,7 @@ mod tests {
             StartError::AddressInUse,
             StartError::AddressOutsideSubnet,
             StartError::SubnetFull(String::new()),
+            StartError::RangeFull(std::net::Ipv4Addr::LOCALHOST.into()),
             StartError::NetworkGone(String::new()),
             StartError::ChainMissing,
             StartError::PoolsUsedUp,

@@ -3,7 +3,7 @@
 //!
 //! It reads text and guesses nothing: words that it does not know are no cause at all.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A cause that the engine's words name. Newer engines put more words before the same core, so it
 /// is looked for anywhere in the text.
@@ -19,6 +19,8 @@ pub enum StartError {
     AddressOutsideSubnet,
     /// No address is left on the network with this name.
     SubnetFull(String),
+    /// No address is left on the network that has this one: podman names no network.
+    RangeFull(IpAddr),
     /// The network with this id or name is gone.
     NetworkGone(String),
     /// A chain of Docker's in the packet filter is gone.
@@ -51,7 +53,7 @@ impl StartError {
             Self::PortAllocated(_) | Self::PortInUse(_) => "host-port-taken",
             Self::AddressInUse => "static-address-in-use",
             Self::AddressOutsideSubnet => "static-address-outside-subnet",
-            Self::SubnetFull(_) => "subnet-full",
+            Self::SubnetFull(_) | Self::RangeFull(_) => "subnet-full",
             Self::NetworkGone(_) => "stale-network-id",
             Self::ChainMissing => "docker-chains-missing",
             Self::ParentMissing(_) => "parent-interface-missing",
@@ -70,6 +72,15 @@ impl StartError {
         if text.contains("address already in use") {
             return bound(text).map(Self::PortInUse);
         }
+        if between(
+            text,
+            "requested ip address ",
+            " is already allocated to container",
+        )
+        .is_some()
+        {
+            return Some(Self::AddressInUse);
+        }
         // A gateway's address is refused to a network, not to a container.
         if text.contains("Address already in use") && !text.contains("failed to allocate gateway") {
             return Some(Self::AddressInUse);
@@ -78,9 +89,14 @@ impl StartError {
             "It does not belong to any of this network's subnets",
             "supported only when connecting to networks with user configured subnets",
             "no configured subnet or ip-range contain the IP address",
+            " not in any subnet on network ",
         ];
         if outside.iter().any(|words| text.contains(words)) {
             return Some(Self::AddressOutsideSubnet);
+        }
+        if let Some((_, range)) = text.split_once("failed to find free IP in range: ") {
+            let first = range.split_whitespace().next()?;
+            return Some(Self::RangeFull(first.parse().ok()?));
         }
         let full = "no available IPv4 addresses on this network's address pools: ";
         if let Some((_, network)) = text.split_once(full) {
@@ -128,11 +144,19 @@ impl StartError {
     }
 }
 
-/// The host's side in `listen tcp4 0.0.0.0:80: bind: …` and `failed to bind host port for
-/// 0.0.0.0:80:172.17.0.2:80/tcp: …`.
+/// The host's side in `listen tcp4 0.0.0.0:80: bind: …`, podman's `listen tcp4 :80: bind: …`, and `failed to bind
+/// host port for 0.0.0.0:80:172.17.0.2:80/tcp: …`.
 fn bound(text: &str) -> Option<SocketAddr> {
     if let Some(rest) = between(text, "listen ", ": bind: ") {
-        return rest.split_once(' ')?.1.parse().ok();
+        let (protocol, at) = rest.split_once(' ')?;
+        let everywhere: IpAddr = match protocol.ends_with('4') {
+            true => Ipv4Addr::UNSPECIFIED.into(),
+            false => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        return match at.strip_prefix(':') {
+            Some(port) => Some(SocketAddr::new(everywhere, port.parse().ok()?)),
+            None => at.parse().ok(),
+        };
     }
     let pair = between(text, "failed to bind host port for ", ": address already")?;
     let mut parts = pair.splitn(3, ':');
@@ -166,7 +190,27 @@ mod tests {
                 "failed to bind host port for 0.0.0.0:18088:172.17.0.2:80/tcp: address already in use",
                 PortInUse(at("0.0.0.0:18088")),
             ),
+            (
+                "cannot listen on the TCP port: listen tcp4 :39121: bind: address already in use",
+                PortInUse(at("0.0.0.0:39121")),
+            ),
+            (
+                "cannot listen on the UDP port: listen udp :53: bind: address already in use",
+                PortInUse(at("[::]:53")),
+            ),
             ("Address already in use", AddressInUse),
+            (
+                "IPAM error: requested ip address 10.9.0.2 is already allocated to container ID 9f2cf8990f93",
+                AddressInUse,
+            ),
+            (
+                "requested static ip 10.99.0.3 not in any subnet on network net",
+                AddressOutsideSubnet,
+            ),
+            (
+                "IPAM error: failed to find free IP in range: 10.9.0.193 - 10.9.0.198",
+                RangeFull("10.9.0.193".parse().unwrap()),
+            ),
             (
                 "Invalid address 10.99.0.3: It does not belong to any of this network's subnets",
                 AddressOutsideSubnet,

@@ -25,12 +25,24 @@ pub struct Named {
     pub ports: Vec<String>,
 }
 
-/// All containers, those that run first, then by name.
+impl Named {
+    /// Somebody who types this means it: the name, or the service of Compose.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.service.as_deref() == Some(name)
+    }
+}
+
+/// All containers, those that run first, then by name. Of those that are called `with_ports` the exposed ports too,
+/// which no list has of a container that does not run, and podman's of none.
 ///
 /// # Errors
 ///
 /// The engine does not answer in time.
-pub async fn containers(client: &Client, deadline: Deadline) -> Result<Vec<Named>> {
+pub async fn containers(
+    client: &Client,
+    with_ports: Option<&str>,
+    deadline: Deadline,
+) -> Result<Vec<Named>> {
     let options = ListContainersOptionsBuilder::new().all(true).build();
     let call = list_containers(&client.docker, options);
     let list = client
@@ -71,6 +83,17 @@ pub async fn containers(client: &Client, deadline: Deadline) -> Result<Vec<Named
         })
         .collect();
     all.sort_by(|a, b| (a.state != "running", &a.name).cmp(&(b.state != "running", &b.name)));
+    let called = |one: &&mut Named| with_ports.is_some_and(|name| one.is_called(name));
+    for one in all.iter_mut().filter(called) {
+        let call = inspect_container(&client.docker, &one.name);
+        let inspected = client
+            .call(deadline, "inspecting a container", call)
+            .await?;
+        let config = inspected.config.unwrap_or_default();
+        one.ports.extend(config.exposed_ports.unwrap_or_default());
+        one.ports.sort();
+        one.ports.dedup();
+    }
     Ok(all)
 }
 

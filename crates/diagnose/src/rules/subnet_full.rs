@@ -45,14 +45,21 @@ fn judge(case: &Case<'_>) -> Verdict {
     if !matches!(case.subject.status, Status::Created | Status::Exited) {
         return Verdict::NotApplicable;
     }
-    let Some(StartError::SubnetFull(said)) = StartError::read(&case.detail.state.error) else {
-        return Verdict::Pass;
+    let cause = StartError::read(&case.detail.state.error);
+    let mut endpoints = case.subject.endpoints.iter();
+    let (said, endpoint) = match cause {
+        Some(StartError::SubnetFull(name)) => {
+            let endpoint = endpoints.find(|endpoint| endpoint.network_name == name);
+            (name, endpoint)
+        }
+        Some(StartError::RangeFull(first)) => {
+            let has = |endpoint: &&Endpoint| {
+                known(case, endpoint).is_some_and(|network| network.contains(first))
+            };
+            (first.to_string(), endpoints.find(has))
+        }
+        _ => return Verdict::Pass,
     };
-    let endpoint = case
-        .subject
-        .endpoints
-        .iter()
-        .find(|endpoint| endpoint.network_name == said);
     match endpoint {
         Some(endpoint) => Verdict::Fail(vec![fault(case, endpoint)]),
         None => Verdict::Unknown(format!(
@@ -180,6 +187,15 @@ mod tests {
                 "docker start web",
             ]
         );
+    }
+
+    #[test]
+    fn podman_names_addresses() {
+        let problem = "`web` could not start: `my_network` had no address left";
+        let error = "IPAM error: failed to find free IP in range: 172.18.0.1 - 172.18.0.6";
+        check_rule(&RULE, &world(refused(error)), fails(problem));
+        let elsewhere = error.replace("172.18", "10.9");
+        check_rule(&RULE, &world(refused(&elsewhere)), unknown("the engine names `10.9.0.1`"));
     }
 
     #[test]
