@@ -171,7 +171,8 @@ fn connects_sometimes_one_replica_of_two_is_dead() {
     assert!(all.contains("connects-sometimes"), "{}", show(&report));
     assert!(all.contains(&dead), "{}", show(&report));
     let numbers = report.repeated.unwrap();
-    assert_eq!(numbers.addresses.len(), 2, "{numbers:?}");
+    // Some name servers give all addresses in one order; then the other one is tried once.
+    assert!((1..=2).contains(&numbers.addresses.len()), "{numbers:?}");
 
     // Without the dead one it works each time.
     world.docker(&["rm", "--force", &dead]);

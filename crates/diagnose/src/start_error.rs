@@ -144,6 +144,13 @@ impl StartError {
     }
 }
 
+/// The address in podman's words for one that it could not give.
+pub fn refused_address(text: &str) -> Option<IpAddr> {
+    let taken = between(text, "requested ip address ", " is already allocated");
+    let outside = || between(text, "requested static ip ", " not in any subnet");
+    taken.or_else(outside)?.parse().ok()
+}
+
 /// The host's side in `listen tcp4 0.0.0.0:80: bind: …`, podman's `listen tcp4 :80: bind: …`, and `failed to bind
 /// host port for 0.0.0.0:80:172.17.0.2:80/tcp: …`.
 fn bound(text: &str) -> Option<SocketAddr> {
@@ -173,6 +180,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::StartError::{self, *};
+    use super::refused_address;
 
     #[test]
     fn each_of_the_engines_texts_has_its_cause() {
@@ -274,6 +282,17 @@ mod tests {
         ] {
             assert_eq!(StartError::read(text), Some(cause), "{text}");
         }
+    }
+
+    #[test]
+    fn podman_names_the_address() {
+        for text in [
+            "IPAM error: requested ip address 10.9.0.2 is already allocated to container ID 9f2cf8990f93",
+            "requested static ip 10.9.0.2 not in any subnet on network net",
+        ] {
+            assert_eq!(refused_address(text), Some("10.9.0.2".parse().unwrap()));
+        }
+        assert_eq!(refused_address("Address already in use"), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use netcheck_diagnose::evidence::{
     Network, Port, State, Status,
 };
 use netcheck_diagnose::probe::Protocol;
-use netcheck_diagnose::{redact, reference};
+use netcheck_diagnose::{redact, reference, start_error};
 
 use crate::client::Client;
 
@@ -297,15 +297,19 @@ pub(crate) fn inspected(
         hostname: hostname.clone(),
         run,
     };
+    let mut endpoints = endpoints_of(
+        own_networks,
+        &id,
+        &name,
+        &hostname,
+        networks,
+        Some(&mode_word),
+    );
+    if let Some(refused) = start_error::refused_address(&detail.state.error) {
+        give(refused, &mut endpoints, networks);
+    }
     Some(Container {
-        endpoints: endpoints_of(
-            own_networks,
-            &id,
-            &name,
-            &hostname,
-            networks,
-            Some(&mode_word),
-        ),
+        endpoints,
         id,
         name,
         image: config.image.unwrap_or_default(),
@@ -397,6 +401,25 @@ fn endpoints_of(
         .collect();
     endpoints.sort_by(|a, b| a.network_name.cmp(&b.network_name));
     endpoints
+}
+
+/// podman does not show which address a container was given before it has it; its words of a failed start do. It
+/// is for the network that has it, and where none has, for the only one.
+fn give(refused: IpAddr, endpoints: &mut [Endpoint], networks: &[Network]) {
+    if endpoints.iter().any(|one| !one.static_addresses.is_empty()) {
+        return;
+    }
+    let has = |endpoint: &Endpoint| {
+        let mut networks = networks.iter();
+        let network = networks.find(|network| network.id == endpoint.network_id);
+        network.is_some_and(|network| network.contains(refused))
+    };
+    let at = match (endpoints.iter().position(has), endpoints.len()) {
+        (Some(at), _) => at,
+        (None, 1) => 0,
+        (None, _) => return,
+    };
+    endpoints[at].static_addresses.push(refused);
 }
 
 /// The names of `/other:/subject/alias`: the other container's and its alias.

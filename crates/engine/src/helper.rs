@@ -213,8 +213,8 @@ async fn start(
 
 /// A 404 for the namespace to join, not for the image.
 fn is_about_a_container(error: &bollard::errors::Error) -> bool {
-    let words = error.to_string();
-    words.contains("No such container") || words.contains("network ")
+    let words = error.to_string().to_lowercase();
+    words.contains("no such container") || words.contains("network ")
 }
 
 fn body(run: &Run, image: &ProbeImage, network_mode: &str, rights: Rights) -> ContainerCreateBody {

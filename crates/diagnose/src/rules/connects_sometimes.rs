@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::case::{Case, Went, counted};
+use crate::case::{Case, Reached, Went, counted};
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
 use crate::shell;
@@ -24,7 +24,8 @@ pub static RULE: Rule = Rule {
 ## What it checks
 
 With `--count` or `--for`: of many tries some went through, and others were refused, reset or closed at
-once. Where the name has several addresses, whether it is one of them that fails.
+once. Where the name has several addresses, whether it is one of them that fails; also where the name server
+always gives that one first, and another one takes the connection.
 
 ## Why it matters
 
@@ -51,11 +52,18 @@ fn judge(case: &Case<'_>) -> Verdict {
     let failed = |went: &Went| matches!(went, Went::Failed(_));
     let through = tries.count(Went::is_through);
     let failures = tries.count(failed);
-    if through == 0 || failures == 0 {
-        return Verdict::Pass;
-    }
     let (name, target) = (case.name(), tries.target);
     let by_address = tries.by_address();
+    // Each try is at the first address of the name, and some servers always give the same one first.
+    let behind = case
+        .addresses_of(&target.host)
+        .into_iter()
+        .map(|address| SocketAddr::new(address, target.port))
+        .filter(|to| !by_address.iter().any(|(tried, _)| tried == to))
+        .find(|to| case.reached(*to, target.protocol) == Reached::Through);
+    if failures == 0 || (through == 0 && behind.is_none()) {
+        return Verdict::Pass;
+    }
     let dead: Vec<SocketAddr> = by_address
         .iter()
         .filter(|(_, went)| went.iter().all(|one| failed(one)))
@@ -101,6 +109,9 @@ fn judge(case: &Case<'_>) -> Verdict {
             words.join(", ")
         ));
     }
+    if let Some(to) = behind.filter(|_| through == 0) {
+        fault = fault.proof(format!("seen from `{name}`: {}: connected", whose(&to)));
+    }
     Verdict::Fail(vec![fault.fix(mend(case, &dead, &failing))])
 }
 
@@ -132,11 +143,14 @@ fn mend(case: &Case<'_>, dead: &[SocketAddr], failing: &[&str]) -> Fix {
 
 #[cfg(test)]
 mod tests {
+    use netcheck_probe::{Answer, Question, Then};
+
     use super::RULE;
     use crate::case::Case;
     use crate::evidence::Evidence;
     use crate::rule::{Fault, Verdict};
-    use crate::rules::testing::container;
+    use crate::rules::testing::talks::open;
+    use crate::rules::testing::{container, ip};
     use crate::rules::testing::tries::{CLOSED, LATE, OK, REFUSED, tried, tried_at};
 
     fn judged(evidence: &Evidence) -> Verdict {
@@ -183,6 +197,25 @@ mod tests {
             ["docker netcheck app 172.18.0.4:80"]
         );
         assert_eq!(fault.evidence.len(), 2);
+    }
+
+    #[test]
+    fn the_first_of_two_addresses_never_works() {
+        let evidence = tried_at(&[("172.18.0.4", REFUSED); 3])
+            .and(container("db-2").on("my_network", "172.18.0.4"))
+            .resolves("db", &["172.18.0.4", "172.18.0.3"]);
+        assert_eq!(judged(&evidence), Verdict::Pass, "the other one was not tried");
+        let question = Question::Connect {
+            to: (ip("172.18.0.3"), 80).into(),
+            listen_ms: 30,
+        };
+        let evidence = evidence.answered(question, Answer::Connect(open(Then::Silent)));
+        let fault = fault(&evidence);
+        assert_eq!(
+            fault.problem,
+            "`db:80` means several addresses, and 172.18.0.4:80 (`db-2`) never works"
+        );
+        assert_eq!(fault.evidence[1], "seen from `app`: 172.18.0.3:80 (`db`): connected");
     }
 
     #[test]
