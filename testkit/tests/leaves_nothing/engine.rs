@@ -55,7 +55,8 @@ pub fn things(label: &str) -> Vec<String> {
             .build();
         let networks = ListNetworksOptionsBuilder::new().filters(&filters).build();
         let volumes = ListVolumesOptionsBuilder::new().filters(&filters).build();
-        let containers = docker.list_containers(Some(containers)).await.unwrap();
+        let containers = netcheck_engine::list_containers(docker, containers).await;
+        let containers = containers.unwrap();
         let networks = docker.list_networks(Some(networks)).await.unwrap();
         let volumes = docker.list_volumes(Some(volumes)).await.unwrap();
         let containers = containers.into_iter().map(|container| {

@@ -18,6 +18,10 @@ const DEFAULT_SHM: [i64; 2] = [64 * 1024 * 1024, 65_536_000];
 /// The default time that a container has to stop, in seconds (docker-stop(1)). Docker leaves it away; podman says it.
 const DEFAULT_STOP_TIMEOUT: i64 = 10;
 
+/// podman's default of `pids_limit` (containers.conf(5)). Docker has none, so a container of Docker's with that number
+/// was given it.
+const PODMANS_PIDS: &str = "2048";
+
 pub(super) fn run(
     inspect: &ContainerInspectResponse,
     image: Option<&ImageInspect>,
@@ -34,6 +38,9 @@ pub(super) fn run(
     let mut words = Words::default();
     process(config, made_of, host.port_bindings.as_ref(), &mut words);
     host_settings(host, usual_log, &mut words);
+    if is_of_podman(config) {
+        words.drop("--pids-limit", PODMANS_PIDS);
+    }
     labels(config, made_of, &mut words);
     let entrypoint = config.entrypoint.clone().unwrap_or_default();
     let command = config.cmd.clone().unwrap_or_default();
@@ -44,11 +51,13 @@ pub(super) fn run(
     if (masked_entrypoint && !same_entrypoint) || (masked_command && !same_command) {
         words.cannot("secrets on its command line");
     }
+    let is_podmans = is_of_podman(config);
     let own_env: Vec<&String> = config
         .env
         .iter()
         .flatten()
         .filter(|line| !made_of.env.iter().flatten().any(|theirs| theirs == *line))
+        .filter(|line| !(is_podmans && adds(config, line)))
         .collect();
     if own_env.iter().any(|line| line.contains('\n')) {
         words.cannot("an environment variable of several lines");
@@ -78,6 +87,21 @@ pub(super) fn run(
     }
 }
 
+/// podman says so in the environment of each container that it makes.
+fn is_of_podman(config: &ContainerConfig) -> bool {
+    let mut env = config.env.iter().flatten();
+    env.any(|line| line == "container=podman")
+}
+
+/// What podman puts into an environment that does not have it (podman-run(1), "Environment").
+fn adds(config: &ContainerConfig, line: &str) -> bool {
+    match line.split_once('=') {
+        Some(("container", "podman") | ("TERM", "xterm") | ("HOME", "/" | "/root")) => true,
+        Some(("HOSTNAME", name)) => config.hostname.as_deref() == Some(name),
+        _ => false,
+    }
+}
+
 #[derive(Default)]
 struct Words {
     flags: Vec<String>,
@@ -88,6 +112,14 @@ impl Words {
     fn flag(&mut self, name: &str, value: impl ToString) {
         self.flags.push(name.to_owned());
         self.flags.push(value.to_string());
+    }
+
+    /// Takes a flag back that has this value.
+    fn drop(&mut self, name: &str, value: &str) {
+        let at = self.flags.windows(2).position(|pair| pair == [name, value]);
+        if let Some(at) = at {
+            self.flags.drain(at..at + 2);
+        }
     }
 
     fn each(&mut self, name: &str, values: Option<&Vec<String>>) {
@@ -395,10 +427,12 @@ mod tests {
                 "WorkingDir": "/",
                 "StopSignal": "15",
                 "StopTimeout": 10,
+                "Env": ["container=podman", "HOME=/root", "HOSTNAME=0123456789ab", "TERM=xterm", "A=b"],
                 "Cmd": ["idle"],
             },
             "HostConfig": {
                 "ShmSize": 65_536_000,
+                "PidsLimit": 2048,
                 "UTSMode": "private",
                 "PidMode": "private",
                 "CgroupParent": "private",
@@ -418,16 +452,17 @@ mod tests {
             ]
         );
         assert!(made.unreproducible.is_empty());
+        assert_eq!(made.env_names, ["A"]);
     }
 
     #[test]
     fn what_was_chosen_is_kept() {
         let inspect = serde_json::json!({
             "Config": { "WorkingDir": "/srv", "StopSignal": "SIGINT", "StopTimeout": 60 },
-            "HostConfig": { "ShmSize": 1_048_576, "UTSMode": "host", "PidMode": "host" },
+            "HostConfig": { "ShmSize": 1_048_576, "PidsLimit": 2048, "UTSMode": "host", "PidMode": "host" },
         });
         let made = run(&serde_json::from_value(inspect).unwrap(), None, None);
-        let expected = "--workdir /srv --stop-signal SIGINT --stop-timeout 60 --shm-size 1048576 --uts host --pid host";
+        let expected = "--workdir /srv --stop-signal SIGINT --stop-timeout 60 --pids-limit 2048 --shm-size 1048576 --uts host --pid host";
         assert_eq!(made.flags.join(" "), expected);
     }
 }

@@ -9,7 +9,7 @@ use netcheck_probe::{
     Attempt, Came, Connected, Errno, Packet, Protocol, Resolved, Sight, Tried, Watched,
 };
 
-use super::{binding, container, id_of, snapshot, tcp, world};
+use super::{binding, check_rule, container, id_of, not_applicable, passes, snapshot, tcp, world};
 use crate::evidence::{Deep, Evidence, Fact, Trial, Viewpoint, Wave};
 
 /// A world in which every try is lost. What is left out is as it mostly is.
@@ -186,4 +186,14 @@ pub(crate) fn with_a_rule(
         .published
         .push(binding("0.0.0.0", host_port, tcp(port)));
     evidence
+}
+
+/// A rule of the filter is no cause where it counted no packet of ours; without a deep look nothing is said.
+pub(crate) fn near_misses(rule: &crate::rule::Rule, case: Lost) {
+    let uncounted = Lost {
+        counted: false,
+        ..case
+    };
+    check_rule(rule, &lost(&uncounted), passes());
+    check_rule(rule, &world(container("app")), not_applicable());
 }
