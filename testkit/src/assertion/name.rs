@@ -15,7 +15,7 @@ use super::{AGAIN, Attempt, Must, Who, ask};
 use crate::error::{Error, Result};
 use crate::lab::Inner;
 
-/// A name as seen by somebody; from [`Source::name`].
+/// A name as seen by somebody; from [`Source::name`](super::Source::name).
 ///
 /// ```no_run
 /// # use netcheck_testkit::Lab;
