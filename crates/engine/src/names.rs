@@ -86,10 +86,10 @@ pub async fn containers(
     let called = |one: &&mut Named| with_ports.is_some_and(|name| one.is_called(name));
     for one in all.iter_mut().filter(called) {
         let call = inspect_container(&client.docker, &one.name);
-        let inspected = client
-            .call(deadline, "inspecting a container", call)
-            .await?;
-        let config = inspected.config.unwrap_or_default();
+        let inspected = client.call(deadline, "inspecting a container", call).await;
+        // One that is gone meanwhile, or is not told in time, keeps what the list has of it.
+        let config = inspected.ok().and_then(|inspected| inspected.config);
+        let config = config.unwrap_or_default();
         one.ports.extend(config.exposed_ports.unwrap_or_default());
         one.ports.sort();
         one.ports.dedup();

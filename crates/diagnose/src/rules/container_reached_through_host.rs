@@ -67,16 +67,16 @@ fn judge(case: &Case<'_>) -> Verdict {
         let Some((other, binding)) = publisher(case, port) else {
             continue;
         };
+        let seen = connections(case, reference, port);
+        if seen.iter().any(|seen| matches!(seen, Connected::Failed { .. })) {
+            continue;
+        }
         if let Fact::Failed(reason) = &case.evidence.networks {
             open.get_or_insert(format!(
                 "which networks `{}` shares with `{}`: {reason}",
                 case.name(),
                 other.name
             ));
-        }
-        let seen = connections(case, reference, port);
-        if seen.iter().any(|seen| matches!(seen, Connected::Failed { .. })) {
-            continue;
         }
         faults.extend(fault(case, reference, other, binding, !seen.is_empty()));
     }
@@ -190,10 +190,8 @@ mod tests {
         check_rule(&RULE, &service, fails(PROBLEM));
     }
 
-    #[test]
-    fn what_is_closed_has_rules_of_its_own() {
-        check_rule(&RULE, &app(&[URL]).and(api("127.0.0.1")), passes());
-        let refused = app(&[URL])
+    fn refused() -> Evidence {
+        app(&[URL])
             .and(api("0.0.0.0"))
             .resolves("host.docker.internal", &["172.17.0.1"])
             .answered(
@@ -205,8 +203,13 @@ mod tests {
                     errno: Errno::Refused,
                     took_ms: 1,
                 }),
-            );
-        check_rule(&RULE, &refused, passes());
+            )
+    }
+
+    #[test]
+    fn what_is_closed_has_rules_of_its_own() {
+        check_rule(&RULE, &app(&[URL]).and(api("127.0.0.1")), passes());
+        check_rule(&RULE, &refused(), passes());
     }
 
     #[test]
@@ -214,6 +217,10 @@ mod tests {
         let mut evidence = app(&[URL]).and(api("0.0.0.0"));
         evidence.networks = Fact::Failed("the engine did not answer".into());
         check_rule(&RULE, &evidence, unknown("the engine did not answer"));
+        // What is closed is for others to judge all the same.
+        let mut refused = refused();
+        refused.networks = Fact::Failed("the engine did not answer".into());
+        check_rule(&RULE, &refused, passes());
     }
 
     #[test]

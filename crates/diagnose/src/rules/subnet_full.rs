@@ -63,7 +63,8 @@ fn judge(case: &Case<'_>) -> Verdict {
     match endpoint {
         Some(endpoint) => Verdict::Fail(vec![fault(case, endpoint)]),
         None => Verdict::Unknown(format!(
-            "which network of `{}` is full: the engine names `{said}`, which it is not on",
+            "which network of `{}` is full: the engine names `{said}`, which is of none of its networks, as far \
+             as they are known",
             case.name()
         )),
     }
