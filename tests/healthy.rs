@@ -64,6 +64,31 @@ fn a_server_on_the_default_bridge() {
     );
 }
 
+/// What a dashboard or a proxy reads may mean their own localhost, or a browser's.
+#[test]
+fn labels_that_others_read() {
+    let world = World::new();
+    let net = world.network("net");
+    let web = world.run("web", |n| n.on(&net).tcp(80));
+    let to_web = format!("http://user:sekret@{web}/");
+    let app = world.run("app", |n| {
+        n.on(&net)
+            .label("dashboard.href", "http://localhost:3000/")
+            .label("proxy.to", &to_web)
+            .label("org.opencontainers.image.url", "https://example.com/")
+    });
+    let report = is_healthy(&world, &app);
+    let config = saw(&report, Check::Config);
+    assert_eq!(
+        config,
+        format!(
+            "the label dashboard.href -> http://localhost:3000/: not judged: localhost is whoever reads the \
+             label; the label proxy.to -> http://***@{web}/: not judged: a name of {web}, but who reads the \
+             label is not known"
+        )
+    );
+}
+
 #[test]
 fn a_database_and_its_application_on_a_user_defined_network() {
     let world = World::new();

@@ -101,6 +101,7 @@ impl<'a> Focus<'a> {
         for container in &mut seen.containers {
             if let Fact::Known(detail) = &mut container.detail {
                 detail.references.clear();
+                detail.unjudged.clear();
             }
         }
         Self { whole, seen }

@@ -175,20 +175,35 @@ pub fn find<'a>(
         .collect()
 }
 
-/// Who reads a label is not known, and so not what `localhost` or a name means there. A private address means
-/// the same to all: a container, which has it until it is made anew.
+/// A private address means the same to whoever reads a label: a container, which has it until it is made anew.
 fn in_label(name: &str, value: &str) -> Vec<Reference> {
-    if value.len() > 4096 || !value.contains("://") || redact::is_secret_name(name) {
-        return Vec::new();
-    }
     let is_private = |found: &Reference| {
         let address = found.host.parse::<std::net::IpAddr>();
         address.is_ok_and(|address| !address.is_loopback() && crate::plan::is_private(address))
     };
-    in_url(Place::Label(name.to_owned()), "", value.trim())
+    urls_of_label(name, value).filter(is_private).collect()
+}
+
+/// What labels say of `localhost` and of names without a dot, such as containers have. Who reads a label is not
+/// known, and so not what these mean there: they can be shown, but not judged.
+pub fn find_unjudged<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Reference> {
+    let is_local = |found: &Reference| {
+        let is_name = found.host.parse::<std::net::IpAddr>().is_err();
+        let is_of_docker = crate::case::is_host_name(&found.host);
+        found.is_localhost() || is_name && (is_of_docker || !found.host.contains('.'))
+    };
+    labels
         .into_iter()
-        .filter(is_private)
+        .flat_map(|(name, value)| urls_of_label(name, value))
+        .filter(is_local)
+        .take(MAX_REFERENCES)
         .collect()
+}
+
+fn urls_of_label(name: &str, value: &str) -> impl Iterator<Item = Reference> {
+    let is_read = value.len() <= 4096 && value.contains("://") && !redact::is_secret_name(name);
+    let found = is_read.then(|| in_url(Place::Label(name.to_owned()), "", value.trim()));
+    found.into_iter().flatten()
 }
 
 fn in_variable(name: &str, value: &str, all: &[(&str, &str)]) -> Vec<Reference> {

@@ -263,7 +263,8 @@ pub(crate) fn inspected(
         dns: host.dns.unwrap_or_default(),
         dns_options: host.dns_options.unwrap_or_default(),
         dns_search: host.dns_search.unwrap_or_default(),
-        references: reference::find(&env, &words, labels),
+        references: reference::find(&env, &words, labels.clone()),
+        unjudged: reference::find_unjudged(labels),
         env_names: env
             .iter()
             .filter_map(|line| Some(line.split_once('=')?.0.to_owned()))

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use netcheck_probe::Connected;
 
 use super::{Seen, comma, parts};
-use crate::case::Case;
+use crate::case::{Case, is_host_name};
 use crate::evidence::Fact;
 use crate::reference::Reference;
 use crate::report::{CheckStatus, Finding, SubjectKind};
@@ -17,7 +17,8 @@ const ASKED: &str = "do the places in its configuration lead to a peer";
 /// No line where the configuration names nobody.
 pub(super) fn look(case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Option<Seen> {
     let references = &case.detail.references;
-    if references.is_empty() {
+    let unjudged = &case.detail.unjudged;
+    if references.is_empty() && unjudged.is_empty() {
         return None;
     }
     let mut wrong = Vec::new();
@@ -41,7 +42,14 @@ pub(super) fn look(case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Optio
             ));
         }
     }
+    for reference in unjudged {
+        let written = format!("{} -> {}", reference.place, reference.shown);
+        let told = format!("{written}: {}", not_judged(case, reference));
+        right.push(told.clone());
+        details.push(told);
+    }
     let status = match (wrong.is_empty(), all_good) {
+        (true, true) if references.is_empty() => CheckStatus::Skipped,
         // Also when the rule that found it belongs to another line.
         (false, _) => CheckStatus::Problem,
         (true, true) => CheckStatus::Ok,
@@ -51,6 +59,24 @@ pub(super) fn look(case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Optio
     wrong.extend(right);
     let from = case.name();
     Some(Seen::new(status, ASKED, from, parts(&wrong)).details(details))
+}
+
+/// What whoever knows the label's reader may have to know.
+fn not_judged(case: &Case<'_>, reference: &Reference) -> String {
+    let host = &reference.host;
+    if reference.is_localhost() {
+        return format!("not judged: {host} is whoever reads the label");
+    }
+    let unknown = "who reads the label is not known";
+    if is_host_name(host) {
+        return format!("not judged: {unknown}");
+    }
+    let named = case.named(host);
+    if named.is_empty() {
+        return format!("not judged: no container here has that name, and {unknown}");
+    }
+    let names = comma(named.iter().map(|container| &container.name));
+    format!("not judged: a name of {names}, but {unknown}")
 }
 
 fn complaints<'a>(reference: &Reference, found: &'a [(&'static Rule, Finding)]) -> Vec<&'a str> {

@@ -86,6 +86,7 @@ impl Container {
             dns_options: Vec::new(),
             dns_search: Vec::new(),
             references: Vec::new(),
+            unjudged: Vec::new(),
             env_names: Vec::new(),
             proxies: Vec::new(),
             proxy_exceptions: BTreeMap::new(),
@@ -235,8 +236,11 @@ pub struct Detail {
     pub dns_options: Vec<String>,
     /// `--dns-search`.
     pub dns_search: Vec<String>,
-    /// Places in env and command line that name a peer.
+    /// Places in env, command line and labels that name a peer.
     pub references: Vec<Reference>,
+    /// Labels whose meaning depends on who reads them: no rule may judge them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unjudged: Vec<Reference>,
     /// Names (never values) of the environment variables.
     pub env_names: Vec<String>,
     /// Names of the variables that send requests to a proxy (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` in any

@@ -141,3 +141,30 @@ fn labels_are_for_others_to_read() {
     assert_eq!((only.host.as_str(), only.port), ("172.18.0.3", Some(8080)));
     assert!(!only.shown.contains("sekret"), "{only:?}");
 }
+
+#[test]
+fn labels_with_localhost_or_a_name_are_kept_apart() {
+    let labels = [
+        ("dashboard.url", "http://172.18.0.3:8080/"),
+        ("docs", "https://example.com/"),
+        ("probe", "http://u:sekret@localhost:9090/"),
+        ("probe6", "http://[::1]/"),
+        ("proxy.url", "http://db:5432/"),
+        ("host", "http://host.docker.internal/"),
+        ("file", "unix:///var/run/docker.sock"),
+        ("api.token", "http://localhost/"),
+        ("words", "see http://localhost/ or ask"),
+    ];
+    let found = find_unjudged(labels);
+    let shown: Vec<_> = found
+        .iter()
+        .map(|one| format!("{}: {} {:?}", one.place, one.host, one.port))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    the label probe: localhost Some(9090)
+    the label probe6: ::1 None
+    the label proxy.url: db Some(5432)
+    the label host: host.docker.internal None
+    ");
+    assert!(found.iter().all(|one| !one.shown.contains("sekret")));
+}

@@ -91,6 +91,7 @@ pub(crate) fn container(name: &str) -> Container {
             dns_options: Vec::new(),
             dns_search: Vec::new(),
             references: Vec::new(),
+            unjudged: Vec::new(),
             env_names: Vec::new(),
             proxies: Vec::new(),
             proxy_exceptions: BTreeMap::new(),

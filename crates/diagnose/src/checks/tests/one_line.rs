@@ -162,6 +162,34 @@ fn the_way_out_with_and_without_leave_to_ask() {
 }
 
 #[test]
+fn a_label_is_told_and_not_judged() {
+    let labels = [
+        ("dashboard.href", "http://localhost:3000/"),
+        ("proxy.to", "http://web:80"),
+        ("other", "http://nobody/"),
+    ];
+    let with = |labels: &[(&'static str, &'static str)]| {
+        let mut app = container("app");
+        app.detail_mut().unjudged = crate::reference::find_unjudged(labels.iter().copied());
+        world(app)
+            .and(container("web").on("my_network", "172.18.0.7"))
+            .sees(snapshot())
+    };
+    let judged = |evidence| {
+        let report = crate::diagnose(evidence).unwrap();
+        (report.outcome, report.findings, report.undecided)
+    };
+    let evidence = with(&labels);
+    assert_eq!(judged(&evidence), judged(&with(&[])));
+    insta::assert_snapshot!(one(&evidence, Check::Config), @r"
+    Skipped [app] the label dashboard.href -> http://localhost:3000/: not judged: localhost is whoever reads the label; the label proxy.to -> http://web:80: not judged: a name of web, but who reads the label is not known; the label other -> http://nobody/: not judged: no container here has that name, and who reads the label is not known
+      the label dashboard.href -> http://localhost:3000/: not judged: localhost is whoever reads the label
+      the label proxy.to -> http://web:80: not judged: a name of web, but who reads the label is not known
+      the label other -> http://nobody/: not judged: no container here has that name, and who reads the label is not known
+    ");
+}
+
+#[test]
 fn the_configuration_says_what_is_wrong_first() {
     let rule = &crate::rules::container_not_running::RULE;
     let mut finding =
