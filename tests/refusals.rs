@@ -259,7 +259,8 @@ fn an_overlay_without_a_swarm_or_for_services_alone() {
             world.paste(&report.findings[0].fixes[0].commands);
             let healed = world.report(name, &PATIENT);
             assert_eq!(healed.outcome, Outcome::Healthy, "{}", show(&healed));
-            world.docker(&["rm", "--force", name]);
+            // Two that failed by the same words cannot be told apart by them.
+            world.docker(&["rm", "--force", name, &format!("{name}-old")]);
         };
         healed(&world.name("web"), "unused");
         let service = world.name("service");

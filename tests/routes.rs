@@ -383,7 +383,8 @@ fn no_way_over_ipv6() {
 
 #[test]
 fn an_ipv6_network_that_nobody_routes() {
-    inside("an_ipv6_network_that_nobody_routes", || {
+    let test = "an_ipv6_network_that_nobody_routes";
+    inside_with("--ip6tables=false", test, || {
         let world = World::new();
         let net = world.network_with("net", |n| n.ipv6().subnet_of("fd00:fd::/64"));
         let app = world.run("app", |n| n.on(&net));

@@ -24,6 +24,10 @@ use tempfile::TempDir;
 /// Set where a test runs inside: the process that is the machine on the same LAN.
 const LAN: &str = "NETCHECK_TEST_LAN";
 
+/// The words, as JSON, in front of a command that run it among another engine's own files, so that the private
+/// engine is of that one's version. Without: the machine's `dockerd`. Only /tmp is the same for both.
+const AMONG: &str = "NETCHECK_TEST_AMONG";
+
 /// The other machine's address on the LAN, from the engine's host by `lan0`.
 pub const NEIGHBOUR: &str = "10.221.0.9";
 
@@ -64,6 +68,9 @@ const KEEPER: &str = r#"
     kill $engine; wait $engine || true
     rm -rf "$FOLDER"
 "#;
+
+/// Runs its arguments where /etc/resolv.conf is this one, if there is one.
+const WITH_RESOLV_CONF: &str = r#"[ ! -e "$0" ] || mount --bind "$0" /etc/resolv.conf; exec "$@""#;
 
 /// A running engine.
 struct Engine {
@@ -124,15 +131,25 @@ impl Engine {
             }
             None => format!("--dns {NEIGHBOUR}"),
         };
-        let mut keeper = Command::new("unshare")
-            .args(["-n", "-m", "sh", "-c", KEEPER])
-            .env("FOLDER", &folder)
-            .env("FLAGS", flags)
-            .env("DNS", dns)
+        let among: Vec<String> = std::env::var(AMONG)
+            .map(|words| serde_json::from_str(&words).unwrap())
+            .unwrap_or_default();
+        // As words, for a variable may not come through.
+        let settings = [
+            format!("FOLDER={}", folder.display()),
+            format!("FLAGS={flags}"),
+            format!("DNS={dns}"),
+        ];
+        let words = among.iter().map(String::as_str).chain(["env"]);
+        let mut words = words
+            .chain(settings.iter().map(String::as_str))
+            .chain(["unshare", "-n", "-m", "sh", "-c", KEEPER]);
+        let mut keeper = Command::new(words.next().unwrap())
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("unshare(1), of util-linux, starts");
+            .expect("env(1) and unshare(1), of util-linux, start");
         let input = keeper.stdin.take();
         let mut said = String::new();
         BufReader::new(keeper.stdout.take().unwrap())
@@ -162,20 +179,24 @@ impl Engine {
 
     fn wait(&self) {
         let started = Instant::now();
-        let answers = || {
-            let mut version = Command::new("docker");
-            version
-                .arg("version")
-                .env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
-            version.stdout(Stdio::null()).stderr(Stdio::null());
-            version.status().is_ok_and(|status| status.success())
-        };
-        while !answers() {
+        let socket = format!("unix://{}", self.socket().display());
+        let version = loop {
+            if let Some(version) = version_of(Some(&socket)) {
+                break version;
+            }
             if started.elapsed() > UP {
                 let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
                 panic!("the private engine does not answer:\n{log}");
             }
             thread::sleep(Duration::from_millis(100));
+        };
+        // What is recorded of that engine is of no other.
+        if std::env::var_os(AMONG).is_some() {
+            assert_eq!(
+                Some(version),
+                version_of(None),
+                "the private engine's version"
+            );
         }
     }
 
@@ -198,9 +219,11 @@ impl Engine {
         fs::set_permissions(&shim, mode).unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
         let mut child = Command::new("nsenter")
-            .args(["-t", &self.host.to_string(), "-n"])
-            // Its own /etc/resolv.conf, which whoever is on that host sees.
-            .args(self.folder.join("resolv.conf").exists().then_some("-m"))
+            .args(["-t", &self.host.to_string(), "-n", "--"])
+            // The host's /etc/resolv.conf, which whoever is on that host sees; not all its files, among which the
+            // test is perhaps not.
+            .args(["unshare", "-m", "sh", "-ec", WITH_RESOLV_CONF])
+            .arg(self.folder.join("resolv.conf"))
             .arg(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
             .env("DOCKER_HOST", format!("unix://{}", self.socket().display()))
@@ -236,11 +259,25 @@ impl Engine {
             thread::sleep(Duration::from_millis(20));
         };
         let (out, err) = (out.join().unwrap(), err.join().unwrap());
+        // Set in, so that whoever counts results counts this test once.
+        let shown = format!("{out}\n{err}").replace('\n', "\n  | ");
         assert!(
             status.success() && out.contains("1 passed"),
-            "inside the private engine:\n{out}\n{err}"
+            "inside the private engine:\n  | {shown}"
         );
     }
+}
+
+/// What the engine at this socket, or the one of the environment, says of itself; none where it does not answer.
+fn version_of(socket: Option<&str>) -> Option<String> {
+    let mut docker = Command::new("docker");
+    docker.args(["version", "--format", "{{.Server.Version}}"]);
+    if let Some(socket) = socket {
+        docker.env("DOCKER_HOST", socket);
+    }
+    let output = docker.output().unwrap();
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !version.is_empty()).then_some(version)
 }
 
 impl Drop for Engine {

@@ -217,6 +217,18 @@ impl<'a> Recreate<'a> {
         self
     }
 
+    /// On another network in place of this one, with addresses of the engine's choice.
+    #[must_use]
+    pub fn move_to(mut self, old: &str, new: &str) -> Self {
+        for endpoint in &mut self.endpoints {
+            if endpoint.network_name == old {
+                new.clone_into(&mut endpoint.network_name);
+                endpoint.static_addresses.clear();
+            }
+        }
+        self
+    }
+
     /// With `from` replaced by `to` in the value of an environment variable. `plain` is the whole
     /// new value, when it is known and holds nothing secret.
     #[must_use]

@@ -2,8 +2,9 @@
 //! machine's own, and the page that records how that went.
 //!
 //! Engines are brought up by the program `engines` (on PATH, or named by `NETCHECK_ENGINES`): `up
-//! NAME`, `down NAME`, `list`, and `exec NAME PROGRAM…`, which runs a program of this machine in that
-//! engine's host network with its socket. An engine that was up before stays up.
+//! NAME`, `down NAME`, `list`, `exec NAME PROGRAM…`, which runs a program of this machine in that
+//! engine's host network with its socket, and `enter NAME PROGRAM…`, which runs a program of that engine's
+//! own system. An engine that was up before stays up.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,6 +31,9 @@ const END: &str = "<!-- end of results -->";
 
 /// Compares a page with what this writes, which it cannot hold before.
 const OF_THE_RESULTS: &str = "the_page_of_rules_is_up_to_date";
+
+/// By this `tests/private` finds the programs of the engine's version, for an engine of its own.
+const AMONG: &str = "NETCHECK_TEST_AMONG";
 
 /// So many failed tests are named in the page; more are only in the list.
 const NAMED: usize = 12;
@@ -150,10 +154,16 @@ impl Engines {
 
     /// The setting by which cargo puts `engines exec NAME` in front of each test program.
     fn runner(&self, name: &str) -> Result<String> {
-        // A string of JSON is one of TOML, too.
-        let words = serde_json::to_string(&[self.0.to_str(), Some("exec"), Some(name)]);
-        match (self.0.to_str(), words) {
-            (Some(_), Ok(words)) => Ok(format!("target.'cfg(unix)'.runner = {words}")),
+        // A list of strings of JSON is one of TOML, too.
+        let words = self.words("exec", name)?;
+        Ok(format!("target.'cfg(unix)'.runner = {words}"))
+    }
+
+    /// What to put in front of a command, as JSON.
+    fn words(&self, word: &str, name: &str) -> Result<String> {
+        let path = self.0.to_str();
+        match path.map(|path| serde_json::to_string(&[path, word, name])) {
+            Some(Ok(words)) => Ok(words),
             _ => told(format!(
                 "the path of `engines` is not UTF-8: {}",
                 self.0.display()
@@ -172,7 +182,8 @@ fn test(
     let mut command = build::cargo();
     command
         .args(["test", "--locked", "--no-fail-fast", "--config"])
-        .arg(engines.runner(name)?);
+        .arg(engines.runner(name)?)
+        .env(AMONG, engines.words("enter", name)?);
     if only.is_empty() {
         command.arg("--tests");
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use netcheck_probe::{Accepts, Protocol};
+use netcheck_probe::{Accepts, Connected, Errno, Protocol, Socket};
 
 use crate::case::Case;
 use crate::evidence::Binding;
@@ -25,7 +25,8 @@ pub static RULE: Rule = Rule {
 
 On the engine's host a connection to the published port opens, and nobody takes it: it stays in the accept queue of
 the host's own socket. With `--userland-proxy=false` that socket is the engine's, which only keeps the port from
-others; connections are to be translated before they come to it.
+others; connections are to be translated before they come to it. From Docker 28 on its queue takes one connection, and
+further ones time out: then the full queue is the proof.
 
 ## Why it matters
 
@@ -60,14 +61,25 @@ fn judge(case: &Case<'_>) -> Verdict {
             continue;
         };
         let to = SocketAddr::new(nearest(address), port);
-        let Some(Accepts::Waiting { queued, .. }) = visit.accepts(to).known().copied() else {
-            continue;
-        };
         let holder = holder(case, port);
         if holder.is_some_and(|name| name != ENGINE) {
             continue;
         }
-        let fault = fault(case, binding, to, *queued, holder);
+        let by = holder.map_or_else(String::new, |holder| format!(" of `{holder}`"));
+        let (how, saw) = match visit.accepts(to).known() {
+            Some(Accepts::Waiting { queued, .. }) => (
+                "open and end nowhere",
+                format!("connected, and nobody took it ({queued} wait in the queue of the host's own socket{by})"),
+            ),
+            _ => match full_queue(case, to) {
+                Some(waiting) => (
+                    "end nowhere",
+                    format!("timed out, as the queue of the host's own socket{by} is full ({waiting} in it)"),
+                ),
+                None => continue,
+            },
+        };
+        let fault = fault(case, binding, how, &format!("{to}: {saw}"));
         // Both families of one port tell the same story.
         if faults.iter().all(|known| known.problem != fault.problem) {
             faults.push(fault);
@@ -78,34 +90,49 @@ fn judge(case: &Case<'_>) -> Verdict {
 
 /// Who holds the port on the host, where that was seen.
 fn holder<'a>(case: &Case<'a>, port: u16) -> Option<&'a str> {
-    let sockets = case.host_snapshot()?.sockets.as_ref().ok()?;
-    let mut on = sockets
-        .iter()
-        .filter(|socket| socket.protocol == Protocol::Tcp && socket.local.port() == port);
-    on.find_map(|socket| Some(socket.owner.as_ref()?.name.as_str()))
+    sockets(case, port).find_map(|socket| Some(socket.owner.as_ref()?.name.as_str()))
 }
 
-fn fault(
-    case: &Case<'_>,
-    binding: &Binding,
-    to: SocketAddr,
-    queued: u32,
-    holder: Option<&str>,
-) -> Fault {
+/// The connections that wait in the queue of the socket that would take this one, where it is full and this one
+/// timed out: the kernel drops a SYN to a full queue without a word (listen(2), `tcp_abort_on_overflow`).
+fn full_queue(case: &Case<'_>, to: SocketAddr) -> Option<u32> {
+    let visit = case.host_visit().ok()?;
+    let Some(Connected::Failed {
+        errno: Errno::TimedOut,
+        ..
+    }) = visit.connect(to).known()
+    else {
+        return None;
+    };
+    let takes = |socket: &&Socket| {
+        let at = socket.local.ip();
+        at == to.ip() || at.is_unspecified() && at.is_ipv4() == to.is_ipv4()
+    };
+    let full = |socket: &&Socket| socket.waiting > socket.backlog;
+    let mut full = sockets(case, to.port()).filter(takes).filter(full);
+    Some(full.next()?.waiting)
+}
+
+/// The listeners on a TCP port of the host.
+fn sockets<'a>(case: &Case<'a>, port: u16) -> impl Iterator<Item = &'a Socket> {
+    let sockets = case.host_snapshot().and_then(|seen| seen.sockets.as_ref().ok());
+    sockets
+        .into_iter()
+        .flatten()
+        .filter(move |socket| socket.protocol == Protocol::Tcp && socket.local.port() == port)
+}
+
+fn fault(case: &Case<'_>, binding: &Binding, how: &str, saw: &str) -> Fault {
     let name = case.name();
     let side = case.host_side(binding.container);
-    let by = holder.map_or_else(String::new, |holder| format!(" of `{holder}`"));
     Fault::error(
         format!(
-            "connections to {side} open and end nowhere: no NAT rule leads on to port {} of `{name}`",
+            "connections to {side} {how}: no NAT rule leads on to port {} of `{name}`",
             binding.container
         ),
         vec![Subject::container(name), Subject::port(binding.container)],
     )
-    .proof(format!(
-        "seen from the engine's host: {to}: connected, and nobody took it ({queued} wait in the queue of the host's \
-         own socket{by})"
-    ))
+    .proof(format!("seen from the engine's host: {saw}"))
     .fix(Fix::new(
         "Have the engine write its rules again, on the engine's host (as root); containers that it does not start \
          by itself have to be started",
@@ -115,7 +142,9 @@ fn fault(
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::{Accepts, Answer, Process, Protocol, Question, Snapshot};
+    use netcheck_probe::{
+        Accepts, Answer, Connected, Errno, Process, Protocol, Question, Snapshot,
+    };
 
     use super::RULE;
     use crate::evidence::{Evidence, Viewpoint};
@@ -124,8 +153,10 @@ mod tests {
         tcp, udp, world,
     };
 
-    fn seen(accepts: Accepts, owner: Option<&str>) -> Evidence {
+    /// The host's own socket of a published port, with a queue of so many.
+    fn held(waiting: u32, owner: Option<&str>) -> Evidence {
         let mut held = socket(Protocol::Tcp, "0.0.0.0:18085");
+        (held.waiting, held.backlog) = (waiting, 0);
         held.owner = owner.map(|name| Process {
             pid: 7,
             name: name.into(),
@@ -137,14 +168,17 @@ mod tests {
         };
         world(container("web").publishes(binding("0.0.0.0", 18085, tcp(80))))
             .answered_from(Viewpoint::Host, Question::Snapshot, Answer::Snapshot(host))
-            .answered_from(
-                Viewpoint::Host,
-                Question::Accepts {
-                    to: "127.0.0.1:18085".parse().unwrap(),
-                    patience_ms: 1000,
-                },
-                Answer::Accepts(accepts),
-            )
+    }
+
+    fn seen(accepts: Accepts, owner: Option<&str>) -> Evidence {
+        held(0, owner).answered_from(
+            Viewpoint::Host,
+            Question::Accepts {
+                to: "127.0.0.1:18085".parse().unwrap(),
+                patience_ms: 1000,
+            },
+            Answer::Accepts(accepts),
+        )
     }
 
     fn waiting() -> Accepts {
@@ -168,6 +202,37 @@ mod tests {
             );
             assert_eq!(commands(&RULE, &evidence), ["systemctl restart docker"]);
         }
+    }
+
+    /// Docker 28's own socket takes one connection and stays full.
+    fn timed_out(waiting: u32, owner: Option<&str>) -> Evidence {
+        held(waiting, owner).answered_from(
+            Viewpoint::Host,
+            Question::Connect {
+                to: "127.0.0.1:18085".parse().unwrap(),
+                listen_ms: 30,
+            },
+            Answer::Connect(Connected::Failed {
+                errno: Errno::TimedOut,
+                took_ms: 2000,
+            }),
+        )
+    }
+
+    #[test]
+    fn a_queue_that_was_full_before() {
+        for owner in [None, Some("dockerd")] {
+            check_rule(
+                &RULE,
+                &timed_out(1, owner),
+                fails(
+                    "connections to host port 18085 end nowhere: no NAT rule leads on to port 80/tcp of `web`",
+                ),
+            );
+        }
+        // A firewall drops them: none came as far as the socket.
+        check_rule(&RULE, &timed_out(0, Some("dockerd")), passes());
+        check_rule(&RULE, &timed_out(1, Some("docker-proxy")), passes());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 use crate::evidence::{Fact, Network, Service, SwarmRole};
+use crate::recreate::Recreate;
 use crate::refusal::Told;
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
@@ -140,27 +141,34 @@ fn beside(told: &Told<'_>, network: &Network, services: &[&Service]) -> Fix {
             ])
         }));
     }
-    let then = match told.refused {
-        Some(container) => {
-            let name = &container.name;
-            commands.extend([
-                shell::command(["docker", "network", "disconnect", "--force", &network.name, name]),
-                shell::command(["docker", "network", "connect", &new, name]),
-                shell::command(["docker", "start", name]),
-            ]);
-            format!("and put `{name}` on it")
-        }
-        None => format!("and use `--network {new}` for the container"),
-    };
     let who = if network.name == "ingress" || services.is_empty() {
         ""
     } else {
         "for the services, too (their tasks are started anew), "
     };
-    Fix::new(
-        format!("Make a network that containers may join, {who}{then}"),
-        commands,
-    )
+    let text = format!("Make a network that containers may join, {who}and");
+    let Some(container) = told.refused else {
+        return Fix::new(format!("{text} use `--network {new}` for the container"), commands);
+    };
+    let name = &container.name;
+    let text = format!("{text} put `{name}` on it");
+    let made_on_it = container
+        .detail()
+        .filter(|detail| [&network.name, &network.id].contains(&&detail.network_mode));
+    let Some(detail) = made_on_it else {
+        commands.extend([
+            shell::command(["docker", "network", "disconnect", "--force", &network.name, name]),
+            shell::command(["docker", "network", "connect", &new, name]),
+            shell::command(["docker", "start", name]),
+        ]);
+        return Fix::new(text, commands);
+    };
+    // It is tied to the network that it was made with: Docker 28 does not start it without that, wherever it is.
+    let again = Recreate::of(container, detail, &told.evidence.containers)
+        .move_to(&network.name, &new)
+        .fix(&text, &format!("use the external network `{new}` instead of `{}`", network.name));
+    commands.extend(again.commands);
+    Fix::new(again.text, commands)
 }
 
 /// A network like this one that containers may join.
@@ -242,8 +250,12 @@ mod tests {
                          not manually attachable";
 
     fn refused(error: &str, services: &[&str]) -> Evidence {
-        let mut web = container("web").status(Status::Created).alone();
+        let mut web = container("web")
+            .status(Status::Created)
+            .alone()
+            .on("back", "10.0.1.7");
         web.detail_mut().state.error = error.into();
+        web.detail_mut().network_mode = "back".into();
         let mut evidence = world(web);
         let mut back = network("back", "10.0.1.0/24");
         back.driver = "overlay".into();
@@ -287,6 +299,21 @@ mod tests {
             commands(&RULE, &evidence),
             [
                 "docker network create --driver overlay --attachable back-attachable",
+                "docker stop web",
+                "docker rename web web-old",
+                "docker run -d --name web --network back-attachable app:1",
+            ]
+        );
+    }
+
+    /// It starts without the network that it was connected to later.
+    #[test]
+    fn a_network_that_came_later_is_left() {
+        let mut evidence = refused(ERROR, &[]);
+        evidence.containers[0].detail_mut().network_mode = "bridge".into();
+        assert_eq!(
+            commands(&RULE, &evidence)[1..],
+            [
                 "docker network disconnect --force back web",
                 "docker network connect back-attachable web",
                 "docker start web",
@@ -301,9 +328,9 @@ mod tests {
             [
                 "docker network create --driver overlay --attachable back-attachable",
                 "docker service update --detach --network-add back-attachable api",
-                "docker network disconnect --force back web",
-                "docker network connect back-attachable web",
-                "docker start web",
+                "docker stop web",
+                "docker rename web web-old",
+                "docker run -d --name web --network back-attachable app:1",
             ]
         );
     }
