@@ -39,6 +39,11 @@ const UP: Duration = Duration::from_secs(60);
 const KEEPER: &str = r#"
     set -e
     mount -t tmpfs none /run
+    [ -z "$PODMAN" ] || { mount -t tmpfs none /dev/shm; mkdir $FOLDER/networks; }
+    # podman has no flag for name servers.
+    [ -z "$PODMAN" ] || [ -e $FOLDER/resolv.conf ] || {
+        echo nameserver 10.221.0.9 > /run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf
+    }
     [ ! -e $FOLDER/resolv.conf ] || mount --bind $FOLDER/resolv.conf /etc/resolv.conf
     unshare -n sleep infinity & lan=$!
     trap 'kill $lan 2> /dev/null' EXIT
@@ -55,16 +60,23 @@ const KEEPER: &str = r#"
         *--default-address-pool*) pool= ;;
         *) pool="--default-address-pool base=10.223.0.0/16,size=24" ;;
     esac
+    podman="podman --root $FOLDER/data --network-config-dir $FOLDER/networks"
     start() {
-        dockerd --config-file $FOLDER/daemon.json -H unix://$FOLDER/docker.sock --data-root $FOLDER/data --exec-root /run/docker \
+        if [ -n "$PODMAN" ]; then
+            $podman system service --time 0 unix://$FOLDER/docker.sock >> $FOLDER/log 2>&1 < /dev/null &
+        else
+            dockerd --config-file $FOLDER/daemon.json -H unix://$FOLDER/docker.sock --data-root $FOLDER/data --exec-root /run/docker \
             --pidfile $FOLDER/pid --bip 10.222.0.1/24 $DNS $pool $FLAGS \
             >> $FOLDER/log 2>&1 < /dev/null &
+        fi
         engine=$!
     }
     start
     echo $$ $lan
     # A line asks for a new start, as systemctl restart docker does.
     while read -r _; do kill $engine; wait $engine || true; start; done
+    # Its containers do not end with it.
+    [ -z "$PODMAN" ] || $podman rm --all --force --time 0 >> $FOLDER/log 2>&1
     kill $engine; wait $engine || true
     rm -rf "$FOLDER"
 "#;
@@ -139,6 +151,7 @@ impl Engine {
             format!("FOLDER={}", folder.display()),
             format!("FLAGS={flags}"),
             format!("DNS={dns}"),
+            format!("PODMAN={}", if is_podman() { "yes" } else { "" }),
         ];
         let words = among.iter().map(String::as_str).chain(["env"]);
         let mut words = words
@@ -268,16 +281,26 @@ impl Engine {
     }
 }
 
+/// Whether the engine among whose files the private one runs is podman.
+fn is_podman() -> bool {
+    std::env::var_os(AMONG).is_some()
+        && asked(None, "{{json .Server.Components}}").is_some_and(|all| all.contains("Podman"))
+}
+
 /// What the engine at this socket, or the one of the environment, says of itself; none where it does not answer.
 fn version_of(socket: Option<&str>) -> Option<String> {
+    asked(socket, "{{.Server.Version}}")
+}
+
+fn asked(socket: Option<&str>, format: &str) -> Option<String> {
     let mut docker = Command::new("docker");
-    docker.args(["version", "--format", "{{.Server.Version}}"]);
+    docker.args(["version", "--format", format]);
     if let Some(socket) = socket {
         docker.env("DOCKER_HOST", socket);
     }
     let output = docker.output().unwrap();
-    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    (output.status.success() && !version.is_empty()).then_some(version)
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !said.is_empty()).then_some(said)
 }
 
 impl Drop for Engine {

@@ -2,6 +2,8 @@
 //!
 //! It reads what was seen of the host and judges nothing.
 
+use std::net::IpAddr;
+
 use netcheck_probe::{Delivered, Interface, Route};
 
 use super::Case;
@@ -44,15 +46,30 @@ impl<'a> Case<'a> {
             .collect()
     }
 
-    /// The name that Docker gives a bridge: an option, or `br-` and twelve digits of the network's id.
+    /// The name of a network's bridge. Docker's is an option, or `br-` and twelve digits of the network's id.
+    /// podman tells none to clients of Docker's API: there it is the link of the host with the gateway's address.
     pub(crate) fn bridge_name(&self, network: &Network) -> Option<String> {
-        if self.evidence.engine.known()?.kind != EngineKind::Docker {
-            return None;
+        match self.evidence.engine.known()?.kind {
+            EngineKind::Docker => {
+                let option = network.options.get("com.docker.network.bridge.name");
+                option
+                    .cloned()
+                    .or_else(|| Some(format!("br-{}", network.id.get(..12)?)))
+            }
+            EngineKind::Podman => {
+                let links = self.host_snapshot()?.interfaces.as_ref().ok()?;
+                let is_gateway = |address: IpAddr| {
+                    let mut gateways = network.ipam.iter().filter_map(|ipam| ipam.gateway);
+                    gateways.any(|gateway| gateway == address)
+                };
+                let bridge = links.iter().find(|link| {
+                    link.addresses
+                        .iter()
+                        .any(|(address, _)| is_gateway(*address))
+                })?;
+                Some(bridge.name.clone())
+            }
         }
-        let option = network.options.get("com.docker.network.bridge.name");
-        option
-            .cloned()
-            .or_else(|| Some(format!("br-{}", network.id.get(..12)?)))
     }
 
     /// Whether a gateway of the endpoint was asked and stayed silent.
