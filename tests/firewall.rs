@@ -8,12 +8,23 @@ mod world;
 
 use netcheck_diagnose::report::Outcome;
 use netcheck_testkit::tcp;
-use private::{NEIGHBOUR, inside, inside_with, listen_on_lan, sh};
+use private::{NEIGHBOUR, inside, inside_with, listen_on_lan, on_podman, sh};
 use world::{World, roots, show};
+
+/// A text about DOCKER-USER, for the chain that has one's own rules there: podman has none but FORWARD.
+fn own_chain(text: &str) -> String {
+    let chain = if on_podman() {
+        "FORWARD"
+    } else {
+        "DOCKER-USER"
+    };
+    text.replace("DOCKER-USER", chain)
+}
 
 /// Names exactly this, from the host's own namespace and by a helper; then runs the fix, and it works.
 #[track_caller]
 fn named_and_healed(world: &World, from: &str, target: &str, code: &str, rule: &str) {
+    let rule = &own_chain(rule);
     let mut commands = Vec::new();
     for way in ["helper", "netns"] {
         let report = world.pair(&["--deep", "--probe", way], from, target);
@@ -62,7 +73,8 @@ impl Drop for Undo {
 }
 
 const FLUSH: &str =
-    "iptables-nft -F DOCKER-USER; iptables-nft -A DOCKER-USER -j RETURN; iptables-nft -F INPUT
+    "if iptables-nft -F DOCKER-USER; then iptables-nft -A DOCKER-USER -j RETURN; else iptables-nft -F FORWARD; fi
+    iptables-nft -F INPUT
     iptables-nft -t raw -F; iptables-nft -t mangle -F
     [ -s /proc/net/ip_tables_names ] && iptables-legacy -F && iptables-legacy -P FORWARD ACCEPT
     for t in mine; do nft delete table inet $t; nft delete table bridge $t; done";
@@ -73,9 +85,9 @@ fn a_drop_in_docker_user() {
         let world = World::new();
         let (app, web, address) = two(&world);
         let _undo = Undo(FLUSH);
-        sh(&format!(
+        sh(&own_chain(&format!(
             "iptables-nft -I DOCKER-USER -d {address} -p tcp --dport 80 -j DROP"
-        ));
+        )));
         let target = format!("{web}:80");
         // Without more rights it is said how to get them.
         let report = world.pair(&[], &app, &target);
@@ -101,9 +113,9 @@ fn a_drop_of_udp() {
         let world = World::new();
         let (app, web, address) = two(&world);
         let _undo = Undo(FLUSH);
-        sh(&format!(
+        sh(&own_chain(&format!(
             "iptables-nft -I DOCKER-USER -d {address} -p udp -j DROP"
-        ));
+        )));
         let target = format!("{web}:53/udp");
         let report = world.pair(&[], &app, &target);
         assert_eq!(report.outcome, Outcome::Healthy, "{}", show(&report));
@@ -164,9 +176,9 @@ fn refusals() {
             "tcp-reset",
             "icmp-admin-prohibited",
         ] {
-            sh(&format!(
+            sh(&own_chain(&format!(
                 "iptables-nft -I DOCKER-USER -d {address} -p tcp --dport 80 -j REJECT --reject-with {with}"
-            ));
+            )));
             named_and_healed(
                 &world,
                 &app,
@@ -204,7 +216,9 @@ fn answers_from_outside() {
         let _service = listen_on_lan(9000);
         let target = format!("{NEIGHBOUR}:9000");
         works(&world, &app, &target);
-        sh("iptables-nft -I DOCKER-USER -i lan0 ! -s 10.221.0.200 -j DROP");
+        sh(&own_chain(
+            "iptables-nft -I DOCKER-USER -i lan0 ! -s 10.221.0.200 -j DROP",
+        ));
         named_and_healed(
             &world,
             &app,
@@ -223,13 +237,14 @@ fn a_flushed_forward_chain() {
         sh("iptables-nft -P FORWARD DROP; iptables-nft -F FORWARD");
         let target = format!("{web}:80");
         let report = world.pair(&["--deep"], &app, &target);
-        assert_eq!(
-            roots(&report),
-            ["forward-rules-missing"],
-            "{}",
-            show(&report)
-        );
-        world.record("forward-rules-missing", "flushed");
+        let code = if on_podman() {
+            // It has no rules there that could be missing.
+            "firewall-drops"
+        } else {
+            "forward-rules-missing"
+        };
+        assert_eq!(roots(&report), [code], "{}", show(&report));
+        world.record(code, "flushed");
         world.paste(&report.findings[0].fixes[0].commands);
         // A restart of the engine ends its containers.
         world.docker(&["start", &app, &web]);
@@ -264,7 +279,9 @@ fn a_drop_and_a_wrong_port() {
         let world = World::new();
         let (app, web, address) = two(&world);
         let _undo = Undo(FLUSH);
-        sh(&format!("iptables-nft -I DOCKER-USER -d {address} -j DROP"));
+        sh(&own_chain(&format!(
+            "iptables-nft -I DOCKER-USER -d {address} -j DROP"
+        )));
         let report = world.pair(&["--deep"], &app, &format!("{web}:81"));
         assert_eq!(
             roots(&report),
@@ -344,14 +361,18 @@ fn a_private_address_outside() {
         let _service = listen_on_lan(9000);
         let target = format!("{NEIGHBOUR}:9000");
         works(&world, &app, &target);
-        sh("iptables-nft -t nat -F POSTROUTING");
+        let mut flush = "iptables-nft -t nat -F POSTROUTING".to_owned();
+        if on_podman() {
+            flush += "; nft flush chain inet netavark POSTROUTING";
+        }
+        sh(&flush);
         let report = world.pair(&["--deep"], &app, &target);
         assert_eq!(roots(&report), ["masquerade-missing"], "{}", show(&report));
         world.record("masquerade-missing", "flushed");
         // By hand, and by a new start of the engine.
         world.paste(&report.findings[0].fixes[1].commands);
         works(&world, &app, &target);
-        sh("iptables-nft -t nat -F POSTROUTING");
+        sh(&flush);
         world.paste(&report.findings[0].fixes[0].commands);
         world.docker(&["start", &app]);
         works(&world, &app, &target);
@@ -397,12 +418,12 @@ fn rules_for_a_port_that_no_packet_has() {
         ));
         let code = "published-port-bypasses-host-firewall";
         one_is_named_and_healed(&world, &web, &["--deep"], code);
-        sh(
+        sh(&own_chain(
             "iptables-nft -F INPUT; iptables-nft -F DOCKER-USER; iptables-nft -A DOCKER-USER -j RETURN",
-        );
-        sh(&format!(
-            "iptables-nft -I DOCKER-USER -i lan0 -p tcp --dport {port} -j DROP"
         ));
+        sh(&own_chain(&format!(
+            "iptables-nft -I DOCKER-USER -i lan0 -p tcp --dport {port} -j DROP"
+        )));
         let code = "firewall-rule-never-matches";
         one_is_named_and_healed(&world, &web, &["--deep"], code);
     });
@@ -415,10 +436,10 @@ fn what_is_no_firewall() {
         let (app, web, address) = two(&world);
         let _undo = Undo(FLUSH);
         // Rules for others, and counters that rise for others.
-        sh(&format!(
+        sh(&own_chain(&format!(
             "iptables-nft -I DOCKER-USER -d {address} -p tcp --dport 82 -j DROP
              iptables-nft -I DOCKER-USER -s {address} -p udp -j REJECT"
-        ));
+        )));
         works(&world, &app, &format!("{web}:80"));
         let report = world.pair(&["--deep"], &app, &format!("{web}:81"));
         assert_eq!(roots(&report), ["wrong-port"], "{}", show(&report));

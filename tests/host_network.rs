@@ -21,11 +21,19 @@ fn ip(words: &[&str]) {
     assert!(done.status.success(), "ip {words:?} (as root?): {said}");
 }
 
-/// The link of a network of this world.
+/// The link of a network of this world: whichever has the gateway's address, as podman chooses other names.
 fn bridge(world: &World, short: &str) -> String {
-    let name = world.name(short);
-    let id = world.docker(&["network", "inspect", "-f", "{{.Id}}", &name]);
-    format!("br-{}", &id[..12])
+    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
+    let gateway = world.docker(&["network", "inspect", "-f", gateway, &world.name(short)]);
+    let mut ip = Command::new("ip");
+    let done = ip
+        .args(["-o", "addr", "show", "to", &gateway])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    let link = said.split_whitespace().nth(1);
+    link.unwrap_or_else(|| panic!("no link has {gateway}: {said}"))
+        .to_owned()
 }
 
 /// A link with nobody behind it, until it is dropped.

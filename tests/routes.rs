@@ -13,8 +13,8 @@ use std::time::Duration;
 use netcheck_diagnose::report::{Finding, Outcome};
 use netcheck_testkit::tcp;
 use private::{
-    NEIGHBOUR, inside, inside_of, inside_with, lan, listen_on_lan, listen_on_lan_at, on_lan, sh,
-    sh_on_lan,
+    NEIGHBOUR, inside, inside_of, inside_with, lan, listen_on_lan, listen_on_lan_at, on_lan,
+    on_podman, sh, sh_on_lan,
 };
 use world::{World, roots, show};
 
@@ -225,7 +225,11 @@ fn a_published_port_without_its_rule() {
         let net = world.network("net");
         let web = world.run("web", |n| n.on(&net).tcp(80).publish(tcp(80)));
         is_healthy(&world, &web, &[]);
-        sh("iptables-nft -t nat -F");
+        sh(if on_podman() {
+            "nft flush table inet netavark"
+        } else {
+            "iptables-nft -t nat -F"
+        });
         let finding = one_named(&world, &[], &web, ("nat-rules-missing", "flushed"));
         world.paste(&finding.fixes[0].commands);
         world.docker(&["start", &web]);

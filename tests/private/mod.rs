@@ -28,6 +28,9 @@ const LAN: &str = "NETCHECK_TEST_LAN";
 /// engine is of that one's version. Without: the machine's `dockerd`. Only /tmp is the same for both.
 const AMONG: &str = "NETCHECK_TEST_AMONG";
 
+/// Set where a test runs inside, and the engine is podman.
+const ON_PODMAN: &str = "NETCHECK_TEST_ON_PODMAN";
+
 /// The other machine's address on the LAN, from the engine's host by `lan0`.
 pub const NEIGHBOUR: &str = "10.221.0.9";
 
@@ -93,6 +96,7 @@ struct Engine {
     /// The processes of the two namespaces.
     host: u32,
     lan: u32,
+    is_podman: bool,
 }
 
 /// One for all tests of a program: they take turns, as they change the same firewall.
@@ -146,12 +150,13 @@ impl Engine {
         let among: Vec<String> = std::env::var(AMONG)
             .map(|words| serde_json::from_str(&words).unwrap())
             .unwrap_or_default();
+        let is_podman = is_podman();
         // As words, for a variable may not come through.
         let settings = [
             format!("FOLDER={}", folder.display()),
             format!("FLAGS={flags}"),
             format!("DNS={dns}"),
-            format!("PODMAN={}", if is_podman() { "yes" } else { "" }),
+            format!("PODMAN={}", if is_podman { "yes" } else { "" }),
         ];
         let words = among.iter().map(String::as_str).chain(["env"]);
         let mut words = words
@@ -181,6 +186,7 @@ impl Engine {
             input,
             host,
             lan,
+            is_podman,
         };
         engine.wait();
         engine
@@ -228,8 +234,18 @@ impl Engine {
             ),
         )
         .unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&shim, mode).unwrap();
+        let mode = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&shim, mode()).unwrap();
+        if self.is_podman {
+            let shim = bin.join("podman");
+            let (host, folder) = (self.host, self.folder.display());
+            let text = format!(
+                "#!/bin/sh\nunset CONTAINER_HOST\nexec nsenter -t {host} -m -- /usr/bin/podman --root {folder}/data \
+                 --network-config-dir {folder}/networks \"$@\"\n"
+            );
+            fs::write(&shim, text).unwrap();
+            fs::set_permissions(&shim, mode()).unwrap();
+        }
         let path = std::env::var("PATH").unwrap_or_default();
         let mut child = Command::new("nsenter")
             .args(["-t", &self.host.to_string(), "-n", "--"])
@@ -242,6 +258,7 @@ impl Engine {
             .env("DOCKER_HOST", format!("unix://{}", self.socket().display()))
             .env("PATH", format!("{}:{path}", bin.display()))
             .env(LAN, self.lan.to_string())
+            .envs(self.is_podman.then_some((ON_PODMAN, "yes")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -279,6 +296,11 @@ impl Engine {
             "inside the private engine:\n  | {shown}"
         );
     }
+}
+
+/// Inside: whether the engine is podman, which has no chain for one's own rules and writes native nftables.
+pub fn on_podman() -> bool {
+    std::env::var_os(ON_PODMAN).is_some()
 }
 
 /// Whether the engine among whose files the private one runs is podman.

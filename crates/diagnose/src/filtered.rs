@@ -39,7 +39,12 @@ fn kind(case: &Case<'_>, traced: &Traced<'_>, suspect: &Suspect<'_>, at: &Viewpo
         Kind::Replies
     } else if *at == Viewpoint::Host && suspect.hook == INPUT && !case.subject.is_engine_host() {
         Kind::Host
-    } else if *at == Viewpoint::Host && is_policy && suspect.chain.name == "FORWARD" {
+    } else if *at == Viewpoint::Host
+        && is_policy
+        && suspect.chain.name == "FORWARD"
+        // podman neither sets this policy nor writes rules for iptables.
+        && !case.is_podman()
+    {
         Kind::Forward
     } else if suspect.verdict == Fate::Reject {
         Kind::Rejects
@@ -161,9 +166,8 @@ fn fixes(
             "Let the container's network in before that rule, on the engine's host (as root)",
             vec![there(before(suspect, &source_words(case, traced, suspect)))],
         )],
-        Kind::Forward => vec![Fix::new(
+        Kind::Forward => vec![case.write_rules_again(
             "Have the engine write its rules again, on the engine's host (as root)",
-            vec![shell::command(["systemctl", "restart", "docker"])],
         )],
     }
 }
@@ -321,12 +325,22 @@ pub(crate) fn meant<'a>(case: &Case<'a>, filter: &'a Filter, chains: &[&str]) ->
     found
 }
 
-/// Whether DOCKER-USER has a rule for a host port that works, as it asks for the port before its translation.
+/// Docker's chain for rules of one's own; podman has none, and its packets pass FORWARD.
+pub(crate) fn own_chain(filter: &Filter) -> &'static str {
+    let has_it = filter
+        .chains
+        .iter()
+        .any(|chain| chain.name == "DOCKER-USER");
+    if has_it { "DOCKER-USER" } else { "FORWARD" }
+}
+
+/// Whether a chain that forwarded packets pass has a rule for a host port that works, as it asks for the port before
+/// its translation.
 pub(crate) fn is_filtered(filter: &Filter, port: u16) -> bool {
     let mut chains = filter
         .chains
         .iter()
-        .filter(|chain| chain.name == "DOCKER-USER");
+        .filter(|chain| chain.name == own_chain(filter));
     chains.any(|chain| {
         chain.rules.iter().any(|rule| {
             matches!(rule.verdict(), Some(Fate::Drop | Fate::Reject))
@@ -338,14 +352,18 @@ pub(crate) fn is_filtered(filter: &Filter, port: u16) -> bool {
     })
 }
 
-/// A rule in DOCKER-USER that drops what comes from outside to a host port.
+/// A rule that drops what comes from outside to a host port, where forwarded packets pass.
 pub(crate) fn drop_host_port(case: &Case<'_>, program: &str, binding: &Binding) -> Vec<String> {
     let protocol = match binding.container.protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
     };
     let port = binding.host_port.unwrap_or_default().to_string();
-    let mut words = vec![program.to_owned(), "-I".into(), "DOCKER-USER".into()];
+    let filter = case.host_filter();
+    let chain = filter
+        .known()
+        .map_or("DOCKER-USER", |filter| own_chain(filter));
+    let mut words = vec![program.to_owned(), "-I".into(), chain.into()];
     if let Some(uplink) = case.uplink() {
         words.extend(["-i".to_owned(), uplink]);
     }

@@ -16,6 +16,7 @@ mod linux {
     use std::io::Write as _;
     use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
     use std::process::Stdio;
 
     use futures_util::stream;
@@ -92,15 +93,26 @@ mod linux {
         }
     }
 
-    /// Whether the process that serves the engine's socket has our network namespace.
+    /// Whether the process that serves the engine's socket has our network namespace. Engines enter namespaces of
+    /// containers with single threads, and podman's first thread stays in one (Go, runtime.LockOSThread): what most
+    /// threads have counts.
     fn shares_network_with(peer: i32) -> bool {
-        let namespace = |process: &str| {
-            fs::metadata(format!("/proc/{process}/ns/net")).map(|data| (data.dev(), data.ino()))
+        let namespace = |at: &Path| {
+            let data = fs::metadata(at.join("ns/net"));
+            data.map(|data| (data.dev(), data.ino())).ok()
         };
-        match (namespace(&peer.to_string()), namespace("self")) {
-            (Ok(theirs), Ok(ours)) => theirs == ours,
-            _ => false,
-        }
+        let Some(ours) = namespace(Path::new("/proc/self")) else {
+            return false;
+        };
+        let Ok(threads) = fs::read_dir(format!("/proc/{peer}/task")) else {
+            return false;
+        };
+        // One that ended meanwhile has none.
+        let theirs = threads
+            .flatten()
+            .filter_map(|thread| namespace(&thread.path()));
+        let (same, other): (Vec<_>, Vec<_>) = theirs.partition(|theirs| *theirs == ours);
+        same.len() > other.len()
     }
 
     /// Starts the probe in the namespace of this process, or in ours.

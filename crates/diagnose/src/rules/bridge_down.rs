@@ -73,9 +73,9 @@ mod tests {
     use netcheck_probe::{Answer, Interface, Question, Snapshot};
 
     use super::RULE;
-    use crate::evidence::{Evidence, Viewpoint};
+    use crate::evidence::{Evidence, Fact, Viewpoint};
     use crate::rules::testing::{
-        check_rule, commands, container, id_of, not_applicable, passes, snapshot, world,
+        check_rule, commands, container, id_of, ip, not_applicable, on_podman, passes, snapshot, world,
     };
 
     fn bridge() -> String {
@@ -119,6 +119,28 @@ mod tests {
             commands(&RULE, &seen(false)),
             [format!("ip link set {} up", bridge())]
         );
+    }
+
+    /// podman's bridge is the link with the gateway's address, whatever its name.
+    #[test]
+    fn podmans_bridge() {
+        let mut evidence = on_podman(seen(false));
+        check_rule(&RULE, &evidence, passes());
+        if let Fact::Known(networks) = &mut evidence.networks {
+            let of_web = networks.iter_mut().find(|one| one.name == "my_network");
+            of_web.unwrap().ipam[0].gateway = Some(ip("172.18.0.1"));
+        }
+        for visit in &mut evidence.visits {
+            for answered in &mut visit.answers {
+                if let Ok(Answer::Snapshot(host)) = &mut answered.answer
+                    && let Ok(links) = &mut host.interfaces
+                {
+                    links[0].name = "podman1".into();
+                    links[0].addresses = vec![(ip("172.18.0.1"), 16)];
+                }
+            }
+        }
+        assert_eq!(commands(&RULE, &evidence), ["ip link set podman1 up"]);
     }
 
     #[test]

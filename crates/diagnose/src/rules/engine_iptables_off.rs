@@ -38,6 +38,10 @@ All chains were wiped out by something else; then a restart of the engine is eno
 };
 
 fn judge(case: &Case<'_>) -> Verdict {
+    // It has no chain of Docker's in any case.
+    if case.is_podman() {
+        return Verdict::NotApplicable;
+    }
     let traced = case.traced();
     let Some((one, network)) = traced
         .iter()
@@ -84,7 +88,7 @@ fn judge(case: &Case<'_>) -> Verdict {
 mod tests {
     use super::RULE;
     use crate::rules::testing::deep::{Lost, lost};
-    use crate::rules::testing::{check_rule, container, fails, not_applicable, passes, world};
+    use crate::rules::testing::{check_rule, container, fails, not_applicable, on_podman, passes, world};
 
     fn left(chain: &'static str) -> Lost {
         Lost {
@@ -106,6 +110,7 @@ mod tests {
     #[test]
     fn with_its_chains_or_with_nothing_lost() {
         check_rule(&RULE, &lost(&left("DOCKER")), passes());
+        check_rule(&RULE, &on_podman(lost(&left("FORWARD"))), not_applicable());
         check_rule(&RULE, &lost(&Lost::default()), not_applicable());
         check_rule(&RULE, &world(container("app")), not_applicable());
     }

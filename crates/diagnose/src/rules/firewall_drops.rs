@@ -42,7 +42,7 @@ fn judge(case: &Case<'_>) -> Verdict {
 mod tests {
     use super::RULE;
     use crate::rules::testing::deep::{Lost, lost};
-    use crate::rules::testing::{check_rule, commands, container, fails, not_applicable, unknown, world};
+    use crate::rules::testing::{check_rule, commands, container, fails, not_applicable, on_podman, passes, unknown, world};
 
     fn case() -> Lost {
         Lost::default()
@@ -61,6 +61,23 @@ mod tests {
             ..case()
         };
         check_rule(&RULE, &lost(&case), unknown("no rule on the engine's host"));
+    }
+
+    /// podman has no rules of its own in iptables' FORWARD that could be missing.
+    #[test]
+    fn the_policy_of_forward_on_podman() {
+        let policy = Lost {
+            verdict: None,
+            ..case()
+        };
+        let docker = lost(&policy);
+        check_rule(&RULE, &docker, passes());
+        let podman = on_podman(docker);
+        check_rule(&super::super::forward_rules_missing::RULE, &podman, passes());
+        assert_eq!(
+            commands(&RULE, &podman),
+            ["iptables-nft -P FORWARD ACCEPT"]
+        );
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn judge(case: &Case<'_>) -> Verdict {
         return Verdict::NotApplicable;
     };
     let name = case.name();
-    let faults = filtered::meant(case, filter, &["DOCKER-USER"])
+    let faults = filtered::meant(case, filter, &[filtered::own_chain(filter)])
         .into_iter()
         .filter(|one| {
             let port = one.binding.host_port.unwrap_or_default();

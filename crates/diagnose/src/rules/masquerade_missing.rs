@@ -107,9 +107,8 @@ fn fault(case: &Case<'_>, traced: &Traced<'_>, network: &Network) -> Fault {
     )
     .proofs(proofs(traced));
     if network.masquerades() {
-        fault = fault.fix(Fix::new(
+        fault = fault.fix(case.write_rules_again(
             "Have the engine write its rules again, on the engine's host (as root)",
-            vec![shell::command(["systemctl", "restart", "docker"])],
         ));
     } else {
         fault = fault.proof(format!(
@@ -125,7 +124,7 @@ mod tests {
     use super::RULE;
     use crate::rules::testing::deep::{Lost, lost};
     use crate::rules::testing::{
-        check_rule, commands, container, fails, not_applicable, passes, world,
+        check_rule, commands, container, fails, not_applicable, on_podman, passes, world,
     };
 
     fn left_as(source: &'static str) -> Lost {
@@ -150,6 +149,11 @@ mod tests {
             ),
         );
         assert_eq!(commands(&RULE, &evidence)[0], "systemctl restart docker");
+        let reload = [
+            "nft delete table inet netavark || true",
+            "podman network reload --all",
+        ];
+        assert_eq!(commands(&RULE, &on_podman(evidence))[..2], reload);
     }
 
     #[test]

@@ -7,12 +7,12 @@ use netcheck_probe::{Accepts, Connected, Errno, Protocol, Socket};
 use crate::case::Case;
 use crate::evidence::Binding;
 use crate::plan::nearest;
-use crate::report::{Fix, Subject};
+use crate::report::Subject;
 use crate::rule::{Check, Fault, Rule, Verdict};
-use crate::shell;
 
-/// The process that holds a published port where there is no proxy.
-const ENGINE: &str = "dockerd";
+/// The processes that hold a published port where there is no proxy: Docker's engine, and podman's keeper of a
+/// container.
+const HOLDERS: [&str; 2] = ["dockerd", "conmon"];
 
 /// See the module.
 pub static RULE: Rule = Rule {
@@ -35,7 +35,7 @@ firewall service that starts anew, takes Docker's rules away, and the engine doe
 
 ## How to fix it
 
-`systemctl restart docker` writes them again. Then keep that script from flushing tables that are not its own. With
+`systemctl restart docker` writes them again (podman: `podman network reload --all`, when the table `netavark` of nftables is deleted). Then keep that script from flushing tables that are not its own. With
 the proxy (the default) connections still come through without the rules; only the client's address is lost.
 
 ## When it is wrong
@@ -62,7 +62,7 @@ fn judge(case: &Case<'_>) -> Verdict {
         };
         let to = SocketAddr::new(nearest(address), port);
         let holder = holder(case, port);
-        if holder.is_some_and(|name| name != ENGINE) {
+        if holder.is_some_and(|name| !HOLDERS.contains(&name)) {
             continue;
         }
         let by = holder.map_or_else(String::new, |holder| format!(" of `{holder}`"));
@@ -133,11 +133,12 @@ fn fault(case: &Case<'_>, binding: &Binding, how: &str, saw: &str) -> Fault {
         vec![Subject::container(name), Subject::port(binding.container)],
     )
     .proof(format!("seen from the engine's host: {saw}"))
-    .fix(Fix::new(
+    .fix(case.write_rules_again(if case.is_podman() {
+        "Have the engine write its rules again, on the engine's host (as root)"
+    } else {
         "Have the engine write its rules again, on the engine's host (as root); containers that it does not start \
-         by itself have to be started",
-        vec![shell::command(["systemctl", "restart", "docker"])],
-    ))
+         by itself have to be started"
+    }))
 }
 
 #[cfg(test)]
@@ -149,7 +150,7 @@ mod tests {
     use super::RULE;
     use crate::evidence::{Evidence, Viewpoint};
     use crate::rules::testing::{
-        binding, check_rule, commands, container, fails, not_applicable, passes, snapshot, socket,
+        binding, check_rule, commands, container, fails, not_applicable, on_podman, passes, snapshot, socket,
         tcp, udp, world,
     };
 
@@ -202,6 +203,11 @@ mod tests {
             );
             assert_eq!(commands(&RULE, &evidence), ["systemctl restart docker"]);
         }
+        let evidence = on_podman(seen(waiting(), Some("conmon")));
+        assert_eq!(
+            commands(&RULE, &evidence).last().unwrap(),
+            "podman network reload --all"
+        );
     }
 
     /// Docker 28's own socket takes one connection and stays full.

@@ -1,7 +1,7 @@
 //! The container was made without a network and needs one.
 
 use crate::case::Case;
-use crate::evidence::{EngineKind, Mode};
+use crate::evidence::Mode;
 use crate::reference::Reference;
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
@@ -102,8 +102,7 @@ fn finish(case: &Case<'_>, fault: Fault, reference: Option<&Reference>) -> Fault
         case.networks_of(other, &reference.host).into_iter().next()
     });
     let network = target.map_or("bridge", |network| network.name.as_str());
-    let engine = case.evidence.engine.known();
-    let fix = if engine.is_some_and(|engine| engine.kind == EngineKind::Podman) {
+    let fix = if case.is_podman() {
         case.recreate().join(network).fix(
             &format!("Put it on `{network}`, which podman does for a new container only"),
             &format!("write `networks: [{network}]` in place of `network_mode: none`"),
@@ -127,9 +126,9 @@ mod tests {
     use netcheck_probe::Protocol;
 
     use super::RULE;
-    use crate::evidence::{EngineKind, Fact, Mode};
+    use crate::evidence::Mode;
     use crate::rules::testing::{
-        check_rule, commands, container, fails, not_applicable, only_lo, passes, socket, unknown,
+        check_rule, commands, container, fails, not_applicable, on_podman, only_lo, passes, socket, unknown,
         world,
     };
 
@@ -158,11 +157,7 @@ mod tests {
     #[test]
     fn podman_needs_a_new_container() {
         let app = cut_off("app").env(&["DB_URL=mysql://mysql-db:3306/some"]);
-        let mut evidence = world(app).and(container("mysql-db"));
-        let Fact::Known(engine) = &mut evidence.engine else {
-            panic!("the engine is known");
-        };
-        engine.kind = EngineKind::Podman;
+        let evidence = on_podman(world(app).and(container("mysql-db")));
         let all = commands(&RULE, &evidence).join("\n");
         assert!(all.contains(" --network my_network ") && !all.contains("disconnect"), "{all}");
     }

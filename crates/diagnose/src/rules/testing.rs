@@ -219,6 +219,15 @@ pub(crate) fn network(name: &str, subnet: &str) -> Network {
     }
 }
 
+/// The same world, as podman would tell it.
+pub(crate) fn on_podman(mut evidence: Evidence) -> Evidence {
+    let Fact::Known(engine) = &mut evidence.engine else {
+        panic!("the engine is known");
+    };
+    engine.kind = EngineKind::Podman;
+    evidence
+}
+
 /// An engine with `bridge` (172.17/16), `my_network` (172.18/16), `other` (172.19/16), and this
 /// subject; nothing was seen from inside yet.
 pub(crate) fn world(subject: Container) -> Evidence {
