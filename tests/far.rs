@@ -15,7 +15,7 @@ use std::thread;
 use netcheck_diagnose::report::{CheckStatus, Outcome, Report};
 use netcheck_diagnose::rule::Check;
 use netcheck_testkit::tcp;
-use private::{from_lan, inside, sh};
+use private::{from_lan, inside, own_chain, sh};
 use world::{BINARY, World, show};
 
 /// The engine's host on the LAN.
@@ -99,9 +99,11 @@ fn published_ports_as_they_are_here_and_there() {
         assert!(saw.contains("reached, from this machine too"), "{saw}");
 
         // Other machines are kept out; on the host itself nothing changes.
-        sh("iptables-nft -I DOCKER-USER -i lan0 -p tcp --dport 80 -j DROP");
+        sh(&own_chain(
+            "iptables-nft -I DOCKER-USER -i lan0 -p tcp --dport 80 -j DROP",
+        ));
         let report = ask(engine, &web);
-        sh("iptables-nft -D DOCKER-USER 1");
+        sh(&own_chain("iptables-nft -D DOCKER-USER 1"));
         assert_eq!(report.outcome, Outcome::Undecided, "{}", show(&report));
         let (status, saw) = published(&report);
         assert_eq!(status, CheckStatus::Undecided, "{saw}");

@@ -8,18 +8,8 @@ mod world;
 
 use netcheck_diagnose::report::Outcome;
 use netcheck_testkit::tcp;
-use private::{NEIGHBOUR, inside, inside_with, listen_on_lan, on_podman, sh};
+use private::{NEIGHBOUR, inside, inside_with, listen_on_lan, on_podman, own_chain, sh};
 use world::{World, roots, show};
-
-/// A text about DOCKER-USER, for the chain that has one's own rules there: podman has none but FORWARD.
-fn own_chain(text: &str) -> String {
-    let chain = if on_podman() {
-        "FORWARD"
-    } else {
-        "DOCKER-USER"
-    };
-    text.replace("DOCKER-USER", chain)
-}
 
 /// Names exactly this, from the host's own namespace and by a helper; then runs the fix, and it works.
 #[track_caller]

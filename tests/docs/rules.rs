@@ -24,8 +24,8 @@ explain CODE` prints what a rule checks, why it matters, how to fix it, and when
   and by a helper container, and, where commands are printed, run them and see the failure gone.
 - **Silent**: tests of near misses, in which the rule must not speak.
 - **Engines**: on which of the engines of [the matrix](compatibility.md) those tests passed. All of them pass on
-  Docker 20.10. Tests that change firewalls, routes or the engine itself bring up an engine of their own, which is always
-  Docker 20.10: they count for no other.
+  Docker 20.10. Tests that change firewalls, routes or the engine itself bring up an engine of their own, of the same
+  version.
 
 | code | finding | proof | fix | real engine | silent | engines |
 |---|---|---|---|---|---|---|
@@ -41,12 +41,7 @@ fn the_page_of_rules_is_up_to_date() {
     }
     for rule in RULES {
         let shown = example(rule.code);
-        let (private, shared): (Vec<_>, Vec<_>) = real_tests(&sources, rule)
-            .into_iter()
-            .partition(|(_, body)| has_its_own_engine(body));
-        let only_names = |tests: Vec<(String, String)>| tests.into_iter().map(|(name, _)| name);
-        let shared: Vec<String> = only_names(shared).collect();
-        let real: Vec<String> = shared.iter().cloned().chain(only_names(private)).collect();
+        let real = real_tests(&sources, rule);
         assert!(!real.is_empty(), "{}: no test makes it for real", rule.code);
         let silent = near_misses(rule);
         assert!(!silent.is_empty(), "{}: no test of a near miss", rule.code);
@@ -61,7 +56,7 @@ fn the_page_of_rules_is_up_to_date() {
             cell(fix),
             names(&real),
             names(&silent),
-            tried(&engines, &shared),
+            tried(&engines, &real),
         )
         .unwrap();
     }
@@ -131,19 +126,13 @@ fn example(code: &str) -> Finding {
     found.unwrap_or_else(|| panic!("{code}: not found in {}", cases[0].display()))
 }
 
-/// Tests of the real engine whose body has the code in quotes, with their bodies.
-fn real_tests(sources: &str, rule: &Rule) -> Vec<(String, String)> {
+/// Tests of the real engine whose body has the code in quotes.
+fn real_tests(sources: &str, rule: &Rule) -> Vec<String> {
     let code = format!("\"{}\"", rule.code);
     tests(sources, 0)
         .filter(|(_, body)| body.contains(&code))
+        .map(|(name, _)| name)
         .collect()
-}
-
-/// It runs on an engine of `tests/private`, whatever engine the matrix is at.
-fn has_its_own_engine(body: &str) -> bool {
-    ["inside(", "inside_with(", "inside_resolving(", "inside_of("]
-        .iter()
-        .any(|call| body.contains(call))
 }
 
 /// Tests beside the rule whose body expects it to pass, or not to apply.

@@ -42,12 +42,17 @@ const UP: Duration = Duration::from_secs(60);
 const KEEPER: &str = r#"
     set -e
     mount -t tmpfs none /run
-    [ -z "$PODMAN" ] || { mount -t tmpfs none /dev/shm; mkdir $FOLDER/networks; }
-    # podman has no flag for name servers.
-    [ -z "$PODMAN" ] || [ -e $FOLDER/resolv.conf ] || {
-        echo nameserver 10.221.0.9 > /run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf
-    }
     [ ! -e $FOLDER/resolv.conf ] || mount --bind $FOLDER/resolv.conf /etc/resolv.conf
+    if [ -n "$PODMAN" ]; then
+        # Its locks; its networks, which would be those of the other podman there.
+        mount -t tmpfs none /dev/shm
+        mkdir $FOLDER/networks
+        # It has no flag for name servers.
+        [ -e $FOLDER/resolv.conf ] || {
+            echo nameserver 10.221.0.9 > /run/resolv.conf
+            mount --bind /run/resolv.conf /etc/resolv.conf
+        }
+    fi
     unshare -n sleep infinity & lan=$!
     trap 'kill $lan 2> /dev/null' EXIT
     until [ "$(readlink /proc/$lan/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
@@ -66,12 +71,12 @@ const KEEPER: &str = r#"
     podman="podman --root $FOLDER/data --network-config-dir $FOLDER/networks"
     start() {
         if [ -n "$PODMAN" ]; then
-            $podman system service --time 0 unix://$FOLDER/docker.sock >> $FOLDER/log 2>&1 < /dev/null &
+            exec $podman system service --time 0 unix://$FOLDER/docker.sock
         else
-            dockerd --config-file $FOLDER/daemon.json -H unix://$FOLDER/docker.sock --data-root $FOLDER/data --exec-root /run/docker \
-            --pidfile $FOLDER/pid --bip 10.222.0.1/24 $DNS $pool $FLAGS \
-            >> $FOLDER/log 2>&1 < /dev/null &
-        fi
+            exec dockerd --config-file $FOLDER/daemon.json -H unix://$FOLDER/docker.sock \
+                --data-root $FOLDER/data --exec-root /run/docker --pidfile $FOLDER/pid \
+                --bip 10.222.0.1/24 $DNS $pool $FLAGS
+        fi >> $FOLDER/log 2>&1 < /dev/null &
         engine=$!
     }
     start
@@ -301,6 +306,16 @@ impl Engine {
 /// Inside: whether the engine is podman, which has no chain for one's own rules and writes native nftables.
 pub fn on_podman() -> bool {
     std::env::var_os(ON_PODMAN).is_some()
+}
+
+/// A text about DOCKER-USER, for the chain that has one's own rules there: podman has none but FORWARD.
+pub fn own_chain(text: &str) -> String {
+    let chain = if on_podman() {
+        "FORWARD"
+    } else {
+        "DOCKER-USER"
+    };
+    text.replace("DOCKER-USER", chain)
 }
 
 /// Whether the engine among whose files the private one runs is podman.

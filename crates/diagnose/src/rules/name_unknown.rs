@@ -31,6 +31,8 @@ pub static RULE: Rule = Rule {
         "host-resolver-is-loopback",
         "dns-server-is-loopback",
         "upstream-dns-fails",
+        // podman's DNS is asked over the bridge.
+        "bridge-down",
         "dns-server-unreachable",
         "service-without-tasks",
     ],
