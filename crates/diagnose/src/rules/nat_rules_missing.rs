@@ -35,8 +35,9 @@ firewall service that starts anew, takes Docker's rules away, and the engine doe
 
 ## How to fix it
 
-`systemctl restart docker` writes them again (podman: `podman network reload --all`, when the table `netavark` of nftables is deleted). Then keep that script from flushing tables that are not its own. With
-the proxy (the default) connections still come through without the rules; only the client's address is lost.
+`systemctl restart docker` writes them again; on podman, `podman network reload --all` does, when the table `netavark` of
+nftables is deleted. Then keep that script from flushing tables that are not its own. With the proxy (the default)
+connections still come through without the rules; only the client's address is lost.
 
 ## When it is wrong
 
