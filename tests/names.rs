@@ -226,8 +226,8 @@ fn servers_that_only_the_host_reaches() {
 
 /// Whether the engine asks the host's servers from the host, as Docker 28 does; it writes `host(ADDRESS)` then.
 fn asks_from_the_host(world: &World, key: &str) -> bool {
-    let pid = world.inspect(key).state.unwrap().pid.unwrap();
-    let conf = std::fs::read_to_string(format!("/proc/{pid}/root/etc/resolv.conf")).unwrap();
+    let file = world.inspect(key).resolv_conf_path.unwrap();
+    let conf = std::fs::read_to_string(file).unwrap();
     conf.contains(&format!("host({NEIGHBOUR})"))
 }
 

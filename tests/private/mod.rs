@@ -84,7 +84,7 @@ const KEEPER: &str = r#"
     # A line asks for a new start, as systemctl restart docker does.
     while read -r _; do kill $engine; wait $engine || true; start; done
     # Its containers do not end with it.
-    [ -z "$PODMAN" ] || $podman rm --all --force --time 0 >> $FOLDER/log 2>&1
+    [ -z "$PODMAN" ] || $podman rm --all --force --time 0 >> $FOLDER/log 2>&1 || true
     kill $engine; wait $engine || true
     rm -rf "$FOLDER"
 "#;

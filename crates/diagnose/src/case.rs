@@ -33,7 +33,7 @@ pub use tries::{Tries, Went, counted};
 pub use ways::{Lent, Tried, Way, macvlan_parent, net, route_words, way};
 
 use crate::evidence::{
-    Container, Detail, Endpoint, Evidence, Fact, Mode, Network, Viewpoint, Visit,
+    Container, Detail, Endpoint, EngineKind, Evidence, Fact, Mode, Network, Viewpoint, Visit,
 };
 use crate::recreate::Recreate;
 
@@ -128,6 +128,12 @@ impl<'a> Case<'a> {
     /// The subject has a namespace of its own that is joined to networks (or should be).
     pub fn uses_networks(&self) -> bool {
         self.detail.mode == Mode::Networks
+    }
+
+    /// False where that is not known.
+    pub(crate) fn is_podman(&self) -> bool {
+        let engine = self.evidence.engine.known();
+        engine.is_some_and(|engine| engine.kind == EngineKind::Podman)
     }
 
     /// Fixes for the subject that change its creation.

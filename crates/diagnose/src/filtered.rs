@@ -166,10 +166,26 @@ fn fixes(
             "Let the container's network in before that rule, on the engine's host (as root)",
             vec![there(before(suspect, &source_words(case, traced, suspect)))],
         )],
-        Kind::Forward => vec![case.write_rules_again(
-            "Have the engine write its rules again, on the engine's host (as root)",
-        )],
+        Kind::Forward => vec![write_rules_again(case)],
     }
+}
+
+/// Docker writes its rules when it starts, podman when it is told (podman-network-reload(1)). netavark takes a
+/// network's rules for whole where one of its chains is left, so what is left goes first; older ones have no such
+/// table.
+pub(crate) fn write_rules_again(case: &Case<'_>) -> Fix {
+    let commands = if case.is_podman() {
+        vec![
+            "nft delete table inet netavark || true".to_owned(),
+            shell::command(["podman", "network", "reload", "--all"]),
+        ]
+    } else {
+        vec![shell::command(["systemctl", "restart", "docker"])]
+    };
+    Fix::new(
+        "Have the engine write its rules again, on the engine's host (as root)",
+        commands,
+    )
 }
 
 /// A command for the namespace whose filter it is.

@@ -111,7 +111,12 @@ mod linux {
         let theirs = threads
             .flatten()
             .filter_map(|thread| namespace(&thread.path()));
-        let (same, other): (Vec<_>, Vec<_>) = theirs.partition(|theirs| *theirs == ours);
+        most_are(&ours, theirs)
+    }
+
+    /// Whether more are this one than are not.
+    fn most_are<T: PartialEq>(this: &T, all: impl Iterator<Item = T>) -> bool {
+        let (same, other): (Vec<T>, Vec<T>) = all.partition(|one| one == this);
         same.len() > other.len()
     }
 
@@ -153,6 +158,22 @@ mod linux {
             Box::pin(output),
             Some(Box::new(child)),
         ))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::most_are;
+
+        #[test]
+        fn a_thread_that_went_elsewhere_proves_nothing() {
+            let most = |threads: &[i32]| most_are(&1, threads.iter().copied());
+            // podman's first thread, in a container's namespace.
+            assert!(most(&[7, 1, 1]));
+            // We are in that container, beside an engine that is elsewhere.
+            assert!(!most(&[1, 7, 7]));
+            assert!(!most(&[1, 7]));
+            assert!(!most(&[]));
+        }
     }
 }
 

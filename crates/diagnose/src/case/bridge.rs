@@ -8,8 +8,6 @@ use netcheck_probe::{Delivered, Interface, Route};
 
 use super::Case;
 use crate::evidence::{Endpoint, EngineKind, Fact, Network};
-use crate::report::Fix;
-use crate::shell;
 
 /// A network of the subject with its bridge.
 #[derive(Debug, Clone, Copy)]
@@ -72,27 +70,6 @@ impl<'a> Case<'a> {
                 Some(bridge.name.clone())
             }
         }
-    }
-
-    /// Has the engine write its firewall rules again: Docker when it starts, podman when it is told
-    /// (podman-network-reload(1)). netavark takes a network's rules for whole where one of its chains is left, so what
-    /// is left goes first; older ones have no such table.
-    pub(crate) fn write_rules_again(&self, text: &str) -> Fix {
-        let commands = if self.is_podman() {
-            vec![
-                "nft delete table inet netavark || true".to_owned(),
-                shell::command(["podman", "network", "reload", "--all"]),
-            ]
-        } else {
-            vec![shell::command(["systemctl", "restart", "docker"])]
-        };
-        Fix::new(text, commands)
-    }
-
-    /// False where that is not known.
-    pub(crate) fn is_podman(&self) -> bool {
-        let engine = self.evidence.engine.known();
-        engine.is_some_and(|engine| engine.kind == EngineKind::Podman)
     }
 
     /// Whether a gateway of the endpoint was asked and stayed silent.

@@ -73,7 +73,13 @@ fn not_judged(case: &Case<'_>, reference: &Reference) -> String {
     }
     let named = case.named(host);
     if named.is_empty() {
-        return format!("not judged: no container here has that name, and {unknown}");
+        // Aliases are told by an inspection alone.
+        let mut all = case.evidence.containers.iter();
+        return if all.all(|container| container.detail().is_some()) {
+            format!("not judged: no container here has that name, and {unknown}")
+        } else {
+            format!("not judged: {unknown}")
+        };
     }
     let names = comma(named.iter().map(|container| &container.name));
     format!("not judged: a name of {names}, but {unknown}")

@@ -107,9 +107,7 @@ fn fault(case: &Case<'_>, traced: &Traced<'_>, network: &Network) -> Fault {
     )
     .proofs(proofs(traced));
     if network.masquerades() {
-        fault = fault.fix(case.write_rules_again(
-            "Have the engine write its rules again, on the engine's host (as root)",
-        ));
+        fault = fault.fix(filtered::write_rules_again(case));
     } else {
         fault = fault.proof(format!(
             "Engine API: `{}` has com.docker.network.bridge.enable_ip_masquerade=false",

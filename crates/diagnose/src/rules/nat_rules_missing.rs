@@ -6,6 +6,7 @@ use netcheck_probe::{Accepts, Connected, Errno, Protocol, Socket};
 
 use crate::case::Case;
 use crate::evidence::Binding;
+use crate::filtered;
 use crate::plan::nearest;
 use crate::report::Subject;
 use crate::rule::{Check, Fault, Rule, Verdict};
@@ -53,9 +54,9 @@ fn judge(case: &Case<'_>) -> Verdict {
     if !case.is_joined() || !bindings.iter().any(|binding| tcp(&binding)) {
         return Verdict::NotApplicable;
     }
-    let Ok(visit) = case.host_visit() else {
+    if case.host_visit().is_err() {
         return Verdict::NotApplicable;
-    };
+    }
     let mut faults: Vec<Fault> = Vec::new();
     for binding in bindings.iter().filter(tcp) {
         let (Some(address), Some(port)) = (binding.host_address, binding.host_port) else {
@@ -67,18 +68,8 @@ fn judge(case: &Case<'_>) -> Verdict {
             continue;
         }
         let by = holder.map_or_else(String::new, |holder| format!(" of `{holder}`"));
-        let (how, saw) = match visit.accepts(to).known() {
-            Some(Accepts::Waiting { queued, .. }) => (
-                "open and end nowhere",
-                format!("connected, and nobody took it ({queued} wait in the queue of the host's own socket{by})"),
-            ),
-            _ => match full_queue(case, to) {
-                Some(waiting) => (
-                    "end nowhere",
-                    format!("timed out, as the queue of the host's own socket{by} is full ({waiting} in it)"),
-                ),
-                None => continue,
-            },
+        let Some((how, saw)) = ends_nowhere(case, to, &by) else {
+            continue;
         };
         let fault = fault(case, binding, how, &format!("{to}: {saw}"));
         // Both families of one port tell the same story.
@@ -87,6 +78,22 @@ fn judge(case: &Case<'_>) -> Verdict {
         }
     }
     Verdict::from_faults(faults)
+}
+
+/// How connections end there in the queue of the host's own socket, and what was seen of it; none where they do not.
+fn ends_nowhere(case: &Case<'_>, to: SocketAddr, by: &str) -> Option<(&'static str, String)> {
+    if let Some(Accepts::Waiting { queued, .. }) = case.host_visit().ok()?.accepts(to).known() {
+        let saw = "connected, and nobody took it";
+        return Some((
+            "open and end nowhere",
+            format!("{saw} ({queued} wait in the queue of the host's own socket{by})"),
+        ));
+    }
+    let waiting = full_queue(case, to)?;
+    Some((
+        "end nowhere",
+        format!("timed out, as the queue of the host's own socket{by} is full ({waiting} in it)"),
+    ))
 }
 
 /// Who holds the port on the host, where that was seen.
@@ -126,6 +133,10 @@ fn sockets<'a>(case: &Case<'a>, port: u16) -> impl Iterator<Item = &'a Socket> {
 fn fault(case: &Case<'_>, binding: &Binding, how: &str, saw: &str) -> Fault {
     let name = case.name();
     let side = case.host_side(binding.container);
+    let mut again = filtered::write_rules_again(case);
+    if !case.is_podman() {
+        again.text += "; containers that it does not start by itself have to be started";
+    }
     Fault::error(
         format!(
             "connections to {side} {how}: no NAT rule leads on to port {} of `{name}`",
@@ -134,12 +145,7 @@ fn fault(case: &Case<'_>, binding: &Binding, how: &str, saw: &str) -> Fault {
         vec![Subject::container(name), Subject::port(binding.container)],
     )
     .proof(format!("seen from the engine's host: {saw}"))
-    .fix(case.write_rules_again(if case.is_podman() {
-        "Have the engine write its rules again, on the engine's host (as root)"
-    } else {
-        "Have the engine write its rules again, on the engine's host (as root); containers that it does not start \
-         by itself have to be started"
-    }))
+    .fix(again)
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ fn a_label_is_told_and_not_judged() {
         let report = crate::diagnose(evidence).unwrap();
         (report.outcome, report.findings, report.undecided)
     };
-    let evidence = with(&labels);
+    let mut evidence = with(&labels);
     assert_eq!(judged(&evidence), judged(&with(&[])));
     insta::assert_snapshot!(one(&evidence, Check::Config), @r"
     Skipped [app] the label dashboard.href -> http://localhost:3000/: not judged: localhost is whoever reads the label; the label proxy.to -> http://web:80: not judged: a name of web, but who reads the label is not known; the label other -> http://nobody/: not judged: no container here has that name, and who reads the label is not known
@@ -187,6 +187,15 @@ fn a_label_is_told_and_not_judged() {
       the label proxy.to -> http://web:80: not judged: a name of web, but who reads the label is not known
       the label other -> http://nobody/: not judged: no container here has that name, and who reads the label is not known
     ");
+    // One that was not inspected may have it as an alias.
+    evidence.containers[1].detail = Fact::NotCollected;
+    let shown = one(&evidence, Check::Config);
+    assert!(
+        shown
+            .trim_end()
+            .ends_with("http://nobody/: not judged: who reads the label is not known"),
+        "{shown}"
+    );
 }
 
 #[test]
