@@ -342,21 +342,21 @@ pub(crate) fn meant<'a>(case: &Case<'a>, filter: &'a Filter, chains: &[&str]) ->
 }
 
 /// Docker's chain for rules of one's own; podman has none, and its packets pass FORWARD.
-pub(crate) fn own_chain(filter: &Filter) -> &'static str {
-    let has_it = filter
-        .chains
-        .iter()
-        .any(|chain| chain.name == "DOCKER-USER");
-    if has_it { "DOCKER-USER" } else { "FORWARD" }
+pub(crate) fn own_chain(case: &Case<'_>) -> &'static str {
+    if case.is_podman() {
+        "FORWARD"
+    } else {
+        "DOCKER-USER"
+    }
 }
 
 /// Whether a chain that forwarded packets pass has a rule for a host port that works, as it asks for the port before
 /// its translation.
-pub(crate) fn is_filtered(filter: &Filter, port: u16) -> bool {
+pub(crate) fn is_filtered(case: &Case<'_>, filter: &Filter, port: u16) -> bool {
     let mut chains = filter
         .chains
         .iter()
-        .filter(|chain| chain.name == own_chain(filter));
+        .filter(|chain| chain.name == own_chain(case));
     chains.any(|chain| {
         chain.rules.iter().any(|rule| {
             matches!(rule.verdict(), Some(Fate::Drop | Fate::Reject))
@@ -375,11 +375,7 @@ pub(crate) fn drop_host_port(case: &Case<'_>, program: &str, binding: &Binding) 
         Protocol::Udp => "udp",
     };
     let port = binding.host_port.unwrap_or_default().to_string();
-    let filter = case.host_filter();
-    let chain = filter
-        .known()
-        .map_or("DOCKER-USER", |filter| own_chain(filter));
-    let mut words = vec![program.to_owned(), "-I".into(), chain.into()];
+    let mut words = vec![program.to_owned(), "-I".into(), own_chain(case).into()];
     if let Some(uplink) = case.uplink() {
         words.extend(["-i".to_owned(), uplink]);
     }

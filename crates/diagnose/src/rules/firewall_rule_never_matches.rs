@@ -41,13 +41,13 @@ fn judge(case: &Case<'_>) -> Verdict {
         return Verdict::NotApplicable;
     };
     let name = case.name();
-    let faults = filtered::meant(case, filter, &[filtered::own_chain(filter)])
+    let faults = filtered::meant(case, filter, &[filtered::own_chain(case)])
         .into_iter()
         .filter(|one| {
             let port = one.binding.host_port.unwrap_or_default();
             one.binding.container.number != port
                 && one.rule.counter() == Some(0)
-                && !filtered::is_filtered(filter, port)
+                && !filtered::is_filtered(case, filter, port)
         })
         .map(|one| {
             let suspect = filtered::as_suspect(one.chain, one.number, one.rule);
@@ -81,7 +81,7 @@ mod tests {
     use super::RULE;
     use crate::evidence::Evidence;
     use crate::rules::testing::deep::with_a_rule;
-    use crate::rules::testing::{check_rule, container, fails, not_applicable, passes, world};
+    use crate::rules::testing::{check_rule, container, fails, not_applicable, on_podman, passes, world};
 
     fn published(host_port: u16, port: u16, verdict: Fate) -> Evidence {
         with_a_rule(("DOCKER-USER", 2), (host_port, port), verdict)
@@ -90,6 +90,17 @@ mod tests {
     #[test]
     fn a_rule_for_the_host_port() {
         check_rule(&RULE, &published(8080, 80, Fate::Drop), fails(
+            "a firewall rule for host port 8080 of `app` never matches: anybody gets in",
+        ));
+    }
+
+    /// podman has no chain but FORWARD for that, which is the engine's own on Docker.
+    #[test]
+    fn the_chain_of_podman() {
+        let evidence = with_a_rule(("FORWARD", 2), (8080, 80), Fate::Drop);
+        check_rule(&RULE, &evidence, passes());
+        let podman = on_podman(evidence);
+        check_rule(&RULE, &podman, fails(
             "a firewall rule for host port 8080 of `app` never matches: anybody gets in",
         ));
     }

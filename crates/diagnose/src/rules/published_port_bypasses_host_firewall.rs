@@ -47,7 +47,7 @@ fn judge(case: &Case<'_>) -> Verdict {
     let mut faults: Vec<Fault> = Vec::new();
     for one in filtered::meant(case, filter, &CHAINS) {
         let port = one.binding.host_port.unwrap_or_default();
-        if filtered::is_filtered(filter, port) {
+        if filtered::is_filtered(case, filter, port) {
             continue;
         }
         let suspect = filtered::as_suspect(one.chain, one.number, one.rule);
@@ -84,7 +84,7 @@ mod tests {
     use super::RULE;
     use crate::evidence::Evidence;
     use crate::rules::testing::deep::with_a_rule;
-    use crate::rules::testing::{check_rule, container, fails, not_applicable, passes, world};
+    use crate::rules::testing::{check_rule, commands, container, fails, not_applicable, on_podman, passes, world};
 
     fn published(host_port: u16, port: u16, verdict: Fate) -> Evidence {
         with_a_rule(("INPUT", 1), (host_port, port), verdict)
@@ -95,6 +95,10 @@ mod tests {
         check_rule(&RULE, &published(8080, 80, Fate::Drop), fails(
             "host port 8080 of `app` is open to other machines, though the host's firewall forbids it",
         ));
+        let chain = |evidence| commands(&RULE, &evidence).concat().split(' ').nth(2).map(str::to_owned);
+        let evidence = published(8080, 80, Fate::Drop);
+        assert_eq!(chain(evidence.clone()).as_deref(), Some("DOCKER-USER"));
+        assert_eq!(chain(on_podman(evidence)).as_deref(), Some("FORWARD"));
     }
 
     #[test]
