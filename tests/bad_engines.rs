@@ -17,7 +17,6 @@ mod saved;
 mod time;
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
@@ -161,11 +160,7 @@ fn addresses_that_cannot_be_used() {
             "Use unix:///PATH, tcp://HOST:PORT or ssh://HOST in -H or DOCKER_HOST",
         ]);
     }
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let host = format!("tcp://{closed}");
+    let host = format!("tcp://127.0.0.1:{}", world::free_port());
     run(&mut netcheck_at(&host, &["db"])).refused(&[
         &format!("cannot connect to the Docker Engine at {host}: "),
         "refused",

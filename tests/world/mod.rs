@@ -19,9 +19,10 @@ mod settled;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{self, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -416,13 +417,26 @@ impl Drop for World {
     }
 }
 
-/// A port of the host that nobody uses just now.
+/// A port of the host that nobody uses, and that no other test is given.
+///
+/// One that the kernel picks would be picked again as soon as it is let go, by another test or by
+/// the engine, before the container that is to have it has started.
 pub fn free_port() -> u16 {
-    TcpListener::bind("0.0.0.0:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    /// Below those that the kernel and the engine pick from (from 32768 on, ip(7)).
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    /// More than a test program asks for: scenarios are processes of their own, beside each other.
+    const APART: u32 = 199;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..COUNT {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let offset = (process::id() * APART + given) % COUNT;
+        let port = u16::try_from(FIRST + offset).unwrap();
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("every port from {FIRST} on is in use");
 }
 
 /// The codes of the root causes, sorted.

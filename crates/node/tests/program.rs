@@ -1,11 +1,12 @@
-//! Runs the built program, each service for real. Ports are picked by the kernel beforehand, so
+//! Runs the built program, each service for real. Each has a loopback address of its own, so
 //! tests can run side by side.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,10 +46,18 @@ impl Drop for Node {
     }
 }
 
-fn free(ip: &str) -> SocketAddr {
-    let ip = ip.parse().unwrap();
-    let listener = TcpListener::bind(SocketAddr::new(ip, 0)).unwrap();
-    listener.local_addr().unwrap()
+/// Below the ports that the kernel gives to connections and to listeners without a port (from
+/// 32768 on, ip(7)), and none that a known service has.
+const PORT: u16 = 20_461;
+
+/// A place that no other test has. A port that the kernel picks and that is let go again would not
+/// do: it picks the same one for two of some fifteen tests once in a hundred runs.
+fn own() -> SocketAddr {
+    static GIVEN: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = process::id().to_be_bytes();
+    let last = GIVEN.fetch_add(1, Ordering::Relaxed);
+    // All of 127.0.0.0/8 is this machine (RFC 1122, 3.2.1.3).
+    SocketAddr::new(Ipv4Addr::new(127, high, low, last).into(), PORT)
 }
 
 /// A connection, as soon as the service is up.
@@ -77,7 +86,7 @@ fn echoes(stream: &mut TcpStream) {
 
 #[test]
 fn all_services_together() {
-    let at: Vec<SocketAddr> = (0..6).map(|_| free("127.0.0.1")).collect();
+    let at: Vec<SocketAddr> = (0..6).map(|_| own()).collect();
     let words = ["tcp", "banner", "close", "http", "udp", "hang"];
     let words: Vec<String> = words
         .iter()
@@ -126,7 +135,7 @@ fn all_services_together() {
 
 #[test]
 fn a_full_backlog_swallows_connections() {
-    let at = free("127.0.0.1");
+    let at = own();
     let _node = Node::start(&[&format!("hang={at}")]);
     let _kept: Vec<TcpStream> = (0..5).map(|_| connect(at)).collect();
     let timeout = TcpStream::connect_timeout(&at, Duration::from_millis(300)).unwrap_err();
@@ -135,7 +144,7 @@ fn a_full_backlog_swallows_connections() {
 
 #[test]
 fn every_second_connection_is_closed() {
-    let at = free("127.0.0.1");
+    let at = own();
     let _node = Node::start(&[&format!("some={at}")]);
     // Which one was first, the wait for the service decides.
     let closed: Vec<bool> = (0..4)
@@ -151,7 +160,7 @@ fn every_second_connection_is_closed() {
 
 #[test]
 fn a_slow_server_turns_connections_away_and_takes_them_later() {
-    let at = free("127.0.0.1");
+    let at = own();
     let _node = Node::start(&[&format!("slow={at}")]);
     let mut kept = vec![connect(at)];
     // It takes two a second, and more than that come.
@@ -168,7 +177,9 @@ fn a_slow_server_turns_connections_away_and_takes_them_later() {
 
 #[test]
 fn ipv6_only_and_dual_stack() {
-    let (only, dual) = (free("::"), free("::"));
+    // Only one of IPv6's addresses is this machine: here the ports differ.
+    let at = |port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+    let (only, dual) = (at(PORT + 1), at(PORT + 2));
     let _node = Node::start(&[&format!("v6only={only}"), &format!("tcp={dual}")]);
     let six = |at: SocketAddr| SocketAddr::new(Ipv6Addr::LOCALHOST.into(), at.port());
     let four = |at: SocketAddr| SocketAddr::new("127.0.0.1".parse().unwrap(), at.port());
@@ -209,8 +220,9 @@ fn codes() {
 
 #[test]
 fn health_of_a_port() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let word = format!("check={}", listener.local_addr().unwrap());
+    let at = own();
+    let listener = TcpListener::bind(at).unwrap();
+    let word = format!("check={at}");
     assert_eq!(Node::start(&[&word]).end().code(), Some(0));
     drop(listener);
     assert_eq!(Node::start(&[&word]).end().code(), Some(1));
@@ -218,7 +230,7 @@ fn health_of_a_port() {
 
 #[test]
 fn after_delays_what_follows() {
-    let (early, late) = (free("127.0.0.1"), free("127.0.0.1"));
+    let (early, late) = (own(), own());
     let start = Instant::now();
     let _node = Node::start(&[
         &format!("tcp={early}"),
@@ -236,7 +248,7 @@ fn after_delays_what_follows() {
 
 #[test]
 fn works_from_the_second_start_on() {
-    let mark = std::env::temp_dir().join(format!("netcheck-node-{}", std::process::id()));
+    let mark = std::env::temp_dir().join(format!("netcheck-node-{}", process::id()));
     let _ = std::fs::remove_file(&mark);
     let word = format!("second-start={}", mark.display());
     let mut first = Node::start(&[&word, "exit=5"]);
@@ -253,7 +265,7 @@ fn works_from_the_second_start_on() {
 
 #[test]
 fn sigterm_ends_it_at_once() {
-    let at = free("127.0.0.1");
+    let at = own();
     let mut node = Node::start(&[&format!("tcp={at}"), "idle"]);
     let _open = connect(at);
     let pid = node.0.id().to_string();
