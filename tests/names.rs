@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use netcheck_diagnose::report::{Outcome, Report, Severity};
 use netcheck_testkit::{Builder, Node};
 use private::names::{Says, asked, say};
-use private::{NEIGHBOUR, configure, inside_resolving, sh, sh_on_lan};
+use private::{NEIGHBOUR, configure, inside_resolving, on_podman, own_chain, sh, sh_on_lan};
 use world::{Fault, World, roots, show};
 
 /// Another server on the LAN.
@@ -203,9 +203,17 @@ fn servers_that_only_the_host_reaches() {
             let world = World::new();
             let net = world.network("net");
             let app = world.run("app", |n| n.on(&net));
-            sh("iptables-nft -I DOCKER-USER -p udp --dport 53 -j DROP");
+            sh(&own_chain(
+                "iptables-nft -I DOCKER-USER -p udp --dport 53 -j DROP",
+            ));
             let code = "dns-server-unreachable";
-            if asks_from_the_host(&world, "app") {
+            if on_podman() {
+                // It asks all servers from the host.
+                let server: Ipv4Addr = NEIGHBOUR.parse().unwrap();
+                let chosen = world.run("chosen", |n| n.on(&net).dns(&[server.into()]));
+                healthy(&world, &app);
+                healthy(&world, &chosen);
+            } else if asks_from_the_host(&world, "app") {
                 healthy(&world, &app);
                 // Such an engine has this fault only where the server was chosen for the container.
                 let server: Ipv4Addr = NEIGHBOUR.parse().unwrap();
@@ -218,7 +226,7 @@ fn servers_that_only_the_host_reaches() {
                 let problem = &report.findings[0].problem;
                 assert!(problem.contains("answer the host"), "{}", show(&report));
             }
-            sh("iptables-nft -D DOCKER-USER 1");
+            sh(&own_chain("iptables-nft -D DOCKER-USER 1"));
             healthy(&world, &app);
         },
     );
@@ -246,15 +254,27 @@ fn search_domain_amplification() {
         let net = world.network("net");
         let web = world.run("web", |n| n.on(&net).tcp(80));
         let url = format!("http://{web}/");
-        // Docker's own ndots:0: nobody else hears of the name.
+        // Docker's own ndots:0: nobody else hears of the name. podman leaves it at 1.
         let calm = world.run("calm", |n| {
-            n.on(&net)
-                .env("WEB_URL", &url)
-                .host_config(|host| host.dns_search = Some(vec!["corp.example".into()]))
+            n.on(&net).env("WEB_URL", &url).host_config(|host| {
+                host.dns_search = Some(vec!["corp.example".into()]);
+                host.dns_options = on_podman().then(|| vec!["ndots:0".into()]);
+            })
         });
         healthy(&world, &calm);
         let leaked = format!("{web}.corp.example");
         assert!(!asked(NEIGHBOUR).iter().any(|name| name.starts_with(&web)));
+        if on_podman() {
+            let app = world.run("search-alone", |n| {
+                n.on(&net)
+                    .env("WEB_URL", &url)
+                    .host_config(|host| host.dns_search = Some(vec!["corp.example".into()]))
+            });
+            let report = report_of(&world, &app);
+            assert_eq!(roots(&report), [code], "{}", show(&report));
+            world.paste(&report.findings[0].fixes[0].commands);
+            healthy(&world, &app);
+        }
 
         let app = world.run("app", |n| searching(n.on(&net).env("WEB_URL", &url)));
         let report = named(&world, &app, code, "leaks");

@@ -24,7 +24,7 @@ pub(crate) use here::place as place_from_here;
 pub(crate) use pair::GREETING_MS;
 pub use pair::{pair, pairs};
 pub use repeat::{EVERY_MS, around, batch};
-pub(crate) use servers::asks_search_domains_first;
+pub(crate) use servers::{asks_search_domains_first, first_search_domain};
 use servers::{hosts_servers, searched_first, upstream_questions};
 pub use servers::{is_private, upstreams};
 use ways::{fits, held, owners, ways};

@@ -1,4 +1,5 @@
-//! How the name servers fare that the subject's names of outside finally go to.
+//! How the name servers fare that the subject's names of outside finally go to, and which of those it
+//! was given is the engine's own.
 //!
 //! Three rules share the answer, and what they are about is told apart here and nowhere else:
 //! `dns-server-is-loopback` (an address of the container's own loopback, where nobody is),
@@ -7,7 +8,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use netcheck_probe::{DnsOutcome, RecordType};
+use netcheck_probe::{Answer, DnsOutcome, RecordType};
 
 use super::{Case, EMBEDDED_DNS, outcome_words};
 use crate::evidence::{Fact, Mode, Visit};
@@ -35,8 +36,8 @@ pub enum Servers {
 pub struct Heard {
     /// From the subject straight to a server.
     pub direct: Vec<(IpAddr, DnsOutcome)>,
-    /// From the subject through the embedded DNS.
-    pub embedded: Option<DnsOutcome>,
+    /// From the subject through the engine's DNS.
+    pub through_engine: Option<(IpAddr, DnsOutcome)>,
     /// From the engine's host to its own servers.
     pub by_host: Vec<(IpAddr, DnsOutcome)>,
 }
@@ -61,9 +62,9 @@ impl Heard {
                 outcome_words(outcome)
             ));
         }
-        if let Some(outcome) = &self.embedded {
+        if let Some((server, outcome)) = &self.through_engine {
             facts.push(format!(
-                "seen from `{name}`: asking the embedded DNS (127.0.0.11) for {UPSTREAM_TEST}: {}",
+                "seen from `{name}`: asking the embedded DNS ({server}) for {UPSTREAM_TEST}: {}",
                 outcome_words(outcome)
             ));
         }
@@ -94,6 +95,35 @@ fn is_silence(outcome: &DnsOutcome) -> bool {
 }
 
 impl Case<'_> {
+    /// Whether a name server is the engine's own, which knows containers by name and asks others for the
+    /// rest: Docker's in the namespace of each container, podman's at the gateway of each network with
+    /// names (aardvark-dns(8), containers.conf(5) `dns_bind_port`).
+    pub fn is_engines_dns(&self, server: IpAddr) -> bool {
+        let is_podmans = || {
+            self.is_podman()
+                && self.networks().iter().any(|(network, endpoint)| {
+                    network.has_dns() && endpoint.gateways.contains(&server)
+                })
+        };
+        server == EMBEDDED_DNS || is_podmans()
+    }
+
+    /// Whether the engine's DNS answered any query of any look-up of the subject; none if nothing went there.
+    pub fn engines_dns_answers(&self, visit: &Visit) -> Option<bool> {
+        let mut went_there = visit
+            .answers
+            .iter()
+            .filter_map(|answered| match &answered.answer {
+                Ok(Answer::Lookup(lookup)) => Some(&lookup.queries),
+                _ => None,
+            })
+            .flatten()
+            .filter(|query| self.is_engines_dns(query.server.ip()))
+            .peekable();
+        went_there.peek()?;
+        Some(went_there.any(|query| !is_silence(&query.outcome)))
+    }
+
     /// The servers chosen with `--dns`.
     pub fn chosen_servers(&self) -> Vec<IpAddr> {
         let chosen = self.detail.dns.iter();
@@ -118,18 +148,20 @@ impl Case<'_> {
             Err(reason) => return Servers::Unknown(reason),
         };
         let chosen = self.chosen_servers();
-        let has_embedded = conf.nameservers.contains(&EMBEDDED_DNS);
-        let servers = if has_embedded {
-            &chosen
-        } else {
-            &conf.nameservers
+        let mut given = conf.nameservers.iter().copied();
+        let engines_dns = given.find(|server| self.is_engines_dns(*server));
+        let asked_from_here = match engines_dns {
+            None => &conf.nameservers[..],
+            Some(EMBEDDED_DNS) => &chosen,
+            // podman's asks from outside of the container, so its own way there says nothing.
+            Some(_) => &[],
         };
         let mut heard = Heard {
             by_host: self.heard_by_host(),
             ..Heard::default()
         };
         let mut failed = None;
-        for server in servers {
+        for server in asked_from_here {
             match outcome(visit, *server) {
                 Fact::Known(outcome) => heard.direct.push((*server, outcome)),
                 Fact::NotCollected => {}
@@ -139,14 +171,15 @@ impl Case<'_> {
         if heard.direct.iter().any(|(_, outcome)| is_good(outcome)) {
             return Servers::Fine;
         }
-        match failed {
-            Some(reason) if !has_embedded => return Servers::Unknown(reason),
-            None if !heard.direct.is_empty() => return self.without_answer(heard),
-            None if !has_embedded => return Servers::NotApplicable,
-            _ => heard.direct.clear(),
-        }
-        match outcome(visit, EMBEDDED_DNS) {
-            // The embedded DNS itself is not there: nothing is known of the servers behind it.
+        let engines_dns = match (failed, engines_dns) {
+            (Some(reason), None) => return Servers::Unknown(reason),
+            (None, _) if !heard.direct.is_empty() => return self.without_answer(heard),
+            (None, None) => return Servers::NotApplicable,
+            (_, Some(server)) => server,
+        };
+        heard.direct.clear();
+        match outcome(visit, engines_dns) {
+            // The engine's DNS itself is not there: nothing is known of the servers behind it.
             Fact::Known(DnsOutcome::Undelivered(errno)) => {
                 Servers::Unknown(format!("the embedded DNS: {}", errno.words()))
             }
@@ -157,7 +190,7 @@ impl Case<'_> {
                     && (outcome != DnsOutcome::ServFail || conf.upstreams.is_empty());
                 let hosts = chosen.is_empty() && !heard.by_host.is_empty();
                 let dead = hosts && !heard.host_is_fine();
-                heard.embedded = Some(outcome);
+                heard.through_engine = Some((engines_dns, outcome));
                 if is_their_word || dead {
                     Servers::Failing(heard)
                 } else {

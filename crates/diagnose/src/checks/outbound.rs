@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use netcheck_probe::{Connected, DnsOutcome, RecordType, RouteKind, Snapshot};
 
 use super::{Seen, comma, gateway::internal_networks, parts};
-use crate::case::{Case, EMBEDDED_DNS, outcome_words};
+use crate::case::{Case, outcome_words};
 use crate::evidence::{Fact, Mode, Visit};
 use crate::plan::{self, UPSTREAM_TEST};
 use crate::report::CheckStatus;
@@ -125,7 +125,8 @@ fn resolvers(line: &mut Line, case: &Case<'_>, visit: &Visit, snapshot: &Snapsho
     };
     let upstreams = plan::upstreams(case);
     for server in &conf.nameservers {
-        if *server == EMBEDDED_DNS {
+        let is_engines = case.is_engines_dns(*server);
+        if is_engines {
             line.details.push(match &upstreams[..] {
                 [] => format!("{server}: the engine's DNS; whom it asks is not known"),
                 servers => format!("{server}: the engine's DNS, asks {}", comma(servers)),
@@ -134,8 +135,8 @@ fn resolvers(line: &mut Line, case: &Case<'_>, visit: &Visit, snapshot: &Snapsho
         match asked(visit, *server) {
             Some((words, true)) => line.good(format!("DNS {server} {words}")),
             Some((words, false)) => line.open(format!("DNS {server} {words}")),
-            // The embedded DNS also answers for its own names, which leave no machine.
-            None if *server == EMBEDDED_DNS => match embedded_is_up(visit) {
+            // The engine's DNS also answers for its own names, which leave no machine.
+            None if is_engines => match case.engines_dns_answers(visit) {
                 Some(true) if upstreams.is_empty() => line.unasked(format!(
                     "DNS {server} is up, what is behind it was not asked"
                 )),
@@ -149,7 +150,7 @@ fn resolvers(line: &mut Line, case: &Case<'_>, visit: &Visit, snapshot: &Snapsho
     if conf.nameservers.is_empty() {
         line.open("no name server is set".into());
     }
-    // Those behind the embedded DNS were asked from the container too, where that could be.
+    // Those behind the engine's DNS were asked from the container too, where that could be.
     for server in &upstreams {
         if let Some((words, _)) = asked(visit, *server)
             && !conf.nameservers.contains(server)
@@ -198,27 +199,6 @@ fn asked(visit: &Visit, server: IpAddr) -> Option<(String, bool)> {
         DnsOutcome::Undelivered(errno) => (errno.words().into(), false),
         DnsOutcome::Malformed(why) => (format!("answers what cannot be read: {why}"), false),
     })
-}
-
-/// Whether the embedded DNS answered any query of any look-up; none if nothing went there.
-fn embedded_is_up(visit: &Visit) -> Option<bool> {
-    let mut went_there = visit
-        .answers
-        .iter()
-        .filter_map(|answered| match &answered.answer {
-            Ok(netcheck_probe::Answer::Lookup(lookup)) => Some(&lookup.queries),
-            _ => None,
-        })
-        .flatten()
-        .filter(|query| query.server.ip() == EMBEDDED_DNS)
-        .peekable();
-    went_there.peek()?;
-    Some(went_there.any(|query| {
-        !matches!(
-            query.outcome,
-            DnsOutcome::TimedOut | DnsOutcome::Undelivered(_)
-        )
-    }))
 }
 
 fn route(line: &mut Line, snapshot: &Snapshot) {

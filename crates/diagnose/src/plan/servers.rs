@@ -2,10 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use netcheck_probe::{Question, RecordType};
+use netcheck_probe::{Question, RecordType, ResolvConf};
 
 use super::{MOST, UPSTREAM_TEST, asks_the_internet, is_answered_locally};
 use crate::case::Case;
+
+/// What podman's DNS takes containers' names with, and podman writes into /etc/resolv.conf where no other
+/// search domain was chosen.
+const PODMAN_DOMAIN: &str = "dns.podman";
 
 /// Whether programs in the container ask for this name with a search domain before they ask for the name
 /// itself (`ndots` of resolv.conf(5)).
@@ -15,10 +19,18 @@ pub(crate) fn asks_search_domains_first(case: &Case<'_>, name: &str) -> bool {
         .ok()
         .and_then(|snapshot| snapshot.resolv_conf.as_ref().ok());
     conf.is_some_and(|conf| {
-        !name.ends_with('.')
-            && conf.search.iter().any(|domain| domain != ".")
-            && name.matches('.').count() < conf.ndots()
+        let first = first_search_domain(conf);
+        // podman answers for this one itself.
+        let leads_outside =
+            first.is_some_and(|domain| !(case.is_podman() && domain == PODMAN_DOMAIN));
+        !name.ends_with('.') && leads_outside && name.matches('.').count() < conf.ndots()
     })
+}
+
+/// The domain that is tried first, without dots around it.
+pub(crate) fn first_search_domain(conf: &ResolvConf) -> Option<&str> {
+    let domains = conf.search.iter().map(|domain| domain.trim_matches('.'));
+    domains.into_iter().find(|domain| !domain.is_empty())
 }
 
 /// Names that are known here and are asked for with search domains first: as a program asks for them, where
@@ -35,7 +47,7 @@ pub(super) fn searched_first(case: &Case<'_>) -> Vec<Question> {
         .collect()
 }
 
-/// One query to each resolver of the container that is not a public one, and through the embedded
+/// One query to each resolver of the container that is not a public one, and through the engine's
 /// DNS only if the servers behind it are known not to be public.
 pub(super) fn upstream_questions(case: &Case<'_>) -> Vec<Question> {
     let Ok(snapshot) = case.snapshot() else {
@@ -46,7 +58,7 @@ pub(super) fn upstream_questions(case: &Case<'_>) -> Vec<Question> {
     };
     let mut questions = Vec::new();
     for server in resolv_conf.nameservers.iter().take(3) {
-        if server.is_loopback() {
+        if server.is_loopback() || case.is_engines_dns(*server) {
             let upstreams = upstreams(case);
             let all_private = !upstreams.is_empty() && upstreams.iter().all(|up| is_private(*up));
             if all_private || case.evidence.request.outbound.is_some() {
@@ -56,9 +68,11 @@ pub(super) fn upstream_questions(case: &Case<'_>) -> Vec<Question> {
             questions.push(test_query(*server));
         }
     }
-    // The servers behind the embedded DNS, asked from here too: that tells a dead server from a
-    // dead embedded DNS. Those that only the host can reach are not asked.
-    if case.networks().iter().any(|(network, _)| network.has_dns()) {
+    // The servers behind Docker's DNS, asked from here as it does: that tells a dead server from a
+    // dead DNS of the engine. Those that only the host can reach are not asked, and podman's DNS asks
+    // all of them from there.
+    let asks_from_here = !case.is_podman();
+    if asks_from_here && case.networks().iter().any(|(network, _)| network.has_dns()) {
         let chosen = case
             .detail
             .dns
@@ -130,7 +144,7 @@ pub fn upstreams(case: &Case<'_>) -> Vec<IpAddr> {
             .nameservers
             .iter()
             .copied()
-            .filter(|server| *server != crate::case::EMBEDDED_DNS)
+            .filter(|server| !case.is_engines_dns(*server))
             .collect();
         if !direct.is_empty() {
             return direct;

@@ -1,7 +1,7 @@
 //! What is asked of made-up evidence, and what never is.
 
 use super::*;
-use crate::rules::testing::{container, ip, snapshot, world};
+use crate::rules::testing::{container, ip, servers, snapshot, world};
 use netcheck_probe::ResolvConf;
 
 fn lookups(plan: &Plan, evidence: &Evidence) -> Vec<String> {
@@ -47,6 +47,20 @@ fn the_first_round_asks_only_for_names_the_engine_knows_itself() {
 fn nothing_is_asked_of_a_server_on_the_internet() {
     let evidence = app("8.8.8.8");
     assert_eq!(lookups(&second(&evidence), &evidence), [""; 0]);
+}
+
+/// podman's DNS is near, and hands on to the host's servers what it does not know.
+#[test]
+fn podmans_dns_is_asked_only_where_the_servers_behind_it_are_near() {
+    for (server, asked) in [("8.8.8.8", false), ("192.168.1.1", true)] {
+        let app = container("app").env(&["A_HOST=nobody:80"]);
+        let evidence = servers::host_has(servers::through_podman(app), &[server]);
+        let questions = lookups(&second(&evidence), &evidence);
+        for name in ["netcheck.invalid", "nobody"] {
+            let found = questions.iter().any(|one| one == name);
+            assert_eq!(found, asked, "{server}: {questions:?}");
+        }
+    }
 }
 
 #[test]

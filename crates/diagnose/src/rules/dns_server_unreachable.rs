@@ -76,7 +76,7 @@ fn judge(case: &Case<'_>) -> Verdict {
 
 fn fault(case: &Case<'_>, heard: &Heard) -> Fault {
     let name = case.name();
-    let servers = heard.servers();
+    let servers = blamed(case, heard);
     let chosen = case.chosen_servers();
     let mut subjects = vec![Subject::container(name)];
     subjects.extend(servers.iter().map(Subject::address));
@@ -103,6 +103,16 @@ fn fault(case: &Case<'_>, heard: &Heard) -> Fault {
         ));
     }
     fault.fix(mend(case, &chosen))
+}
+
+/// Those that were asked from the container; else those chosen, whom only the engine's DNS asks.
+pub(super) fn blamed(case: &Case<'_>, heard: &Heard) -> Vec<IpAddr> {
+    let servers = heard.servers();
+    if servers.is_empty() {
+        case.chosen_servers()
+    } else {
+        servers
+    }
 }
 
 /// `the DNS servers chosen for`, with the container.

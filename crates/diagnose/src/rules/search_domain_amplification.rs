@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netcheck_probe::{DnsOutcome, Lookup, ResolvConf};
 
-use crate::case::{Case, EMBEDDED_DNS, list};
+use crate::case::{Case, list};
 use crate::evidence::Fact;
 use crate::plan;
 use crate::reference::Reference;
@@ -47,8 +47,8 @@ names do not resolve either.
 ## How to fix it
 
 Make the container again without `--dns-option ndots:N` (`dns_opt` in a Compose file; often copied from
-Kubernetes): Docker itself writes `ndots:0`. Where the number is the host's or the engine's, choose
-`--dns-option ndots:0`. A name with a final dot (`web.`) is asked for as it is.
+Kubernetes): Docker itself writes `ndots:0`. Where the number is the host's or the engine's (podman
+leaves it at 1), choose `--dns-option ndots:0`. A name with a final dot (`web.`) is asked for as it is.
 
 ## When it is wrong
 
@@ -66,13 +66,10 @@ fn judge(case: &Case<'_>) -> Verdict {
         .and_then(|seen| seen.resolv_conf.as_ref().map_err(Clone::clone))
     {
         Ok(conf) => conf,
-        // Docker itself writes ndots:0; without a word of the user's there is no question.
-        Err(reason) => return match case.detail.dns_options.iter().any(|one| raises(one)) {
-            true if !case.detail.references.is_empty() => {
-                Verdict::Unknown(format!("the search domains of `{}`: {reason}", case.name()))
-            }
-            _ => Verdict::NotApplicable,
-        },
+        Err(reason) if may_search(case) && !case.detail.references.is_empty() => {
+            return Verdict::Unknown(format!("the search domains of `{}`: {reason}", case.name()));
+        }
+        Err(_) => return Verdict::NotApplicable,
     };
     let leaks = case.networks().iter().any(|(network, _)| !network.internal);
     let mut faults = Vec::new();
@@ -81,7 +78,7 @@ fn judge(case: &Case<'_>) -> Verdict {
         let host = reference.host.as_str();
         if !case.is_chosen(reference)
             || seen.contains(&host)
-            || !conf.nameservers.contains(&EMBEDDED_DNS)
+            || !conf.nameservers.iter().any(|one| case.is_engines_dns(*one))
             || !plan::asks_search_domains_first(case, host)
             || !plan::is_answered_locally(case, host)
             || in_hosts(case, host)
@@ -99,6 +96,12 @@ fn judge(case: &Case<'_>) -> Verdict {
         }
     }
     Verdict::from_faults(faults)
+}
+
+/// By the words it was made with: Docker itself writes ndots:0, and podman a search domain of its own.
+fn may_search(case: &Case<'_>) -> bool {
+    case.detail.dns_options.iter().any(|one| raises(one))
+        || (case.is_podman() && !case.detail.dns_search.is_empty())
 }
 
 fn raises(option: &str) -> bool {
@@ -188,7 +191,9 @@ fn fault(
         fault = fault.proof(format!("Engine API: `{host}` is {}", list(&right)));
     }
     let chosen = case.detail.dns_options.iter().any(|one| raises(one));
-    let (text, edit) = if chosen {
+    // podman writes none, which means 1.
+    let leave = chosen && !case.is_podman();
+    let (text, edit) = if leave {
         (
             "Leave `ndots` to the engine, which writes `ndots:0`",
             "take `ndots` out of `dns_opt`",
@@ -200,7 +205,7 @@ fn fault(
         )
     };
     let recreate = case.recreate().drop_dns_option("ndots:");
-    let recreate = if chosen {
+    let recreate = if leave {
         recreate
     } else {
         recreate.add_dns_option("ndots:0")
@@ -210,8 +215,7 @@ fn fault(
 
 /// What is asked for first.
 fn first_asked(conf: &ResolvConf, host: &str) -> String {
-    let domains = conf.search.iter().map(|domain| domain.trim_matches('.'));
-    match domains.into_iter().find(|domain| !domain.is_empty()) {
+    match plan::first_search_domain(conf) {
         Some(domain) => format!("{host}.{domain}"),
         None => host.to_owned(),
     }
@@ -243,7 +247,8 @@ fn queries(lookup: &Lookup) -> String {
 #[cfg(test)]
 mod tests {
     use netcheck_probe::{
-        Answer, DnsOutcome, DnsQuery, HostsEntry, Lookup, Question, RecordType, Snapshot, Source,
+        Answer, DnsOutcome, DnsQuery, HostsEntry, Lookup, Question, RecordType, ResolvConf, Snapshot,
+        Source,
     };
 
     use super::RULE;
@@ -251,8 +256,8 @@ mod tests {
     use crate::report::Severity;
     use crate::rule::Verdict;
     use crate::rules::testing::{
-        check_rule, commands, container, fails, ip, not_applicable, passes, snapshot, unknown,
-        world,
+        check_rule, commands, container, fails, ip, not_applicable, on_podman, passes, snapshot,
+        unknown, world,
     };
 
     fn app() -> Container {
@@ -379,6 +384,35 @@ mod tests {
             lines.iter().any(|line| line.contains("--dns-option ndots:0")),
             "{lines:?}"
         );
+    }
+
+    #[test]
+    fn podmans_own_domain_is_its_own_and_its_number_is_one() {
+        let podman = |domain: &str| {
+            let mut app = container("app").env(&["WEB_URL=http://web:80/"]);
+            app.endpoints[0].gateways = vec![ip("172.18.0.1")];
+            app.detail_mut().dns_search = vec![domain.into()];
+            let mut seen = snapshot();
+            seen.resolv_conf = Ok(ResolvConf {
+                nameservers: vec![ip("172.18.0.1")],
+                search: vec![domain.into()],
+                ..ResolvConf::default()
+            });
+            let web = container("web").on("my_network", "172.18.0.2");
+            on_podman(world(app).and(web).sees(seen))
+        };
+        check_rule(&RULE, &podman("dns.podman"), passes());
+        let leaks = podman("corp.example");
+        check_rule(&RULE, &leaks, fails(LEAKS));
+        let lines = commands(&RULE, &leaks);
+        assert!(
+            lines.iter().any(|line| line.contains("--dns-option ndots:0")),
+            "{lines:?}"
+        );
+        let mut unseen = app();
+        unseen.detail_mut().dns_options.clear();
+        check_rule(&RULE, &on_podman(world(unseen.clone())), unknown("the search domains"));
+        check_rule(&RULE, &world(unseen), not_applicable());
     }
 
     #[test]

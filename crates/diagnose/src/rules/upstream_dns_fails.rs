@@ -4,7 +4,7 @@ use crate::case::{Case, Heard, Servers, list};
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
 
-use super::dns_server_unreachable::{BROKEN_WAYS, mend, whose};
+use super::dns_server_unreachable::{BROKEN_WAYS, blamed, mend, whose};
 
 /// See the module.
 pub static RULE: Rule = Rule {
@@ -55,7 +55,7 @@ fn judge(case: &Case<'_>) -> Verdict {
 
 fn fault(case: &Case<'_>, heard: &Heard) -> Fault {
     let name = case.name();
-    let mut servers = heard.servers();
+    let mut servers = blamed(case, heard);
     let problem = if servers.is_empty() {
         format!("the servers behind the embedded DNS of `{name}` fail")
     } else {
@@ -86,7 +86,7 @@ mod tests {
     use super::RULE;
     use crate::evidence::Mode;
     use crate::rules::dns_server_unreachable;
-    use crate::rules::testing::servers::{asked, by_host, with_dns};
+    use crate::rules::testing::servers::{asked, by_host, through_podman, with_dns};
     use crate::rules::testing::{
         check_rule, commands, container, fails, fix_texts, ip, not_applicable, passes, snapshot,
         world,
@@ -154,6 +154,26 @@ mod tests {
         check_rule(&dns_server_unreachable::RULE, &evidence, passes());
         let lines = commands(&RULE, &evidence);
         assert!(!lines.is_empty() && lines.iter().all(|line| !line.contains("--dns")));
+    }
+
+    /// podman's DNS asks from the host, whatever the container could reach.
+    #[test]
+    fn behind_podmans_dns() {
+        let silent = |app| asked(through_podman(app), "172.18.0.1", DnsOutcome::TimedOut);
+        let dead = by_host(silent(container("app")), "10.0.0.2", DnsOutcome::TimedOut);
+        check_rule(&RULE, &dead, fails(BEHIND));
+        check_rule(&dns_server_unreachable::RULE, &dead, passes());
+        assert!(fix_texts(&RULE, &dead)[0].contains("instead of 10.0.0.2"));
+        let chosen = silent(with_dns("10.0.0.3"));
+        check_rule(&RULE, &chosen, passes());
+        check_rule(
+            &dns_server_unreachable::RULE,
+            &chosen,
+            fails("the DNS servers chosen for `app` do not answer: 10.0.0.3"),
+        );
+        let fine = asked(through_podman(with_dns("10.0.0.3")), "172.18.0.1", DnsOutcome::NxDomain);
+        check_rule(&RULE, &fine, passes());
+        check_rule(&dns_server_unreachable::RULE, &fine, passes());
     }
 
     #[test]

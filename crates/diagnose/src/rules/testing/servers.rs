@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use netcheck_probe::{Answer, DnsOutcome, DnsQuery, Question, RecordType, ResolvConf};
 
-use super::{container, ip, snapshot};
+use super::{container, ip, on_podman, snapshot, world};
 use crate::evidence::{Container, Evidence, Viewpoint};
 use crate::plan::UPSTREAM_TEST;
 
@@ -52,4 +52,16 @@ pub(crate) fn with_dns(server: &str) -> Container {
     let mut app = container("app");
     app.detail_mut().dns.push(server.into());
     app
+}
+
+/// The same, on podman: it asks podman's DNS at the gateway.
+pub(crate) fn through_podman(mut app: Container) -> Evidence {
+    app.endpoints[0].gateways = vec![ip("172.18.0.1")];
+    let mut seen = snapshot();
+    seen.resolv_conf = Ok(ResolvConf {
+        nameservers: vec![ip("172.18.0.1")],
+        search: vec!["dns.podman".into()],
+        ..ResolvConf::default()
+    });
+    on_podman(world(app).sees(seen))
 }
