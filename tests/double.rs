@@ -271,6 +271,30 @@ fn a_network_without_talk_and_a_wrong_port() {
     );
 }
 
+/// Each fix makes the container again: the last has what the first has, alone and after it.
+#[test]
+fn two_settings_of_one_container() {
+    for pasted in [&[0, 1][..], &[1]] {
+        let world = World::new();
+        let net = world.network("net");
+        world.run("db", |n| n.on(&net).tcp(5432));
+        world.run("cache", |n| n.on(&net).tcp(6379));
+        let app = world.run("app", |n| {
+            n.on(&net)
+                .env("DATABASE_URL", "postgres://u:secret@localhost:5432/app")
+                .env("CACHE_URL", "redis://localhost:6379/0")
+        });
+        let report = world.report(&app, &[]);
+        assert_eq!(roots(&report), ["localhost-means-the-container"]);
+        assert_eq!(report.findings.len(), 2, "{}", show(&report));
+        for index in pasted {
+            world.paste(&report.findings[*index].fixes[0].commands);
+        }
+        let healed = world.report(&app, &[]);
+        assert_eq!(healed.outcome, Outcome::Healthy, "{}", show(&healed));
+    }
+}
+
 #[test]
 fn paused_and_a_loopback_listener() {
     let world = World::new();

@@ -137,12 +137,12 @@ impl<'a> Case<'a> {
     }
 
     /// Fixes for the subject that change its creation.
-    pub fn recreate(&self) -> Recreate<'a> {
+    pub fn recreate(&self) -> Recreate {
         Recreate::of(self.subject, self.detail, &self.evidence.containers)
     }
 
     /// The same for another container, if its details are known.
-    pub fn recreate_other(&self, container: &'a Container) -> Option<Recreate<'a>> {
+    pub fn recreate_other(&self, container: &'a Container) -> Option<Recreate> {
         Some(Recreate::of(
             container,
             container.detail()?,

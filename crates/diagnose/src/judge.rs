@@ -62,7 +62,7 @@ pub fn diagnose(evidence: &Evidence) -> Result<Report, String> {
     });
     let lines = checks::lines(&case, &found, &undecided);
     let mut findings = fold(found);
-    recreate::tell_apart(&mut findings);
+    recreate::together(&mut findings);
     let undecided = open_questions(undecided, &lines, &findings);
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_undo_another_fix_says_so() {
+    fn fixes_of_one_container_add_up() {
         let env = [
             "DB=mysql://localhost:3306/some",
             "API_URL=http://host.docker.internal:18093/",
@@ -310,9 +310,14 @@ mod tests {
         let rename = |index: usize| fix(index).commands[1].as_str();
         assert_eq!(rename(0), "docker rename app app-old");
         assert_eq!(rename(1), "docker rename app app-old-2");
-        let undoes = "after a fix above, ask again first: this one would undo it";
-        assert!(!fix(0).text.contains(undoes), "{}", fix(0).text);
-        assert!(fix(1).text.ends_with(undoes), "{}", fix(1).text);
+        let also = "create it again with that change and those of the fixes above (the old one stays as `app-old-2`";
+        assert!(!fix(0).text.contains("above"), "{}", fix(0).text);
+        assert!(fix(1).text.contains(also), "{}", fix(1).text);
+        let new = ["DB=mysql://mysql-db:3306/some", "API_URL=http://api:80/"];
+        let has =
+            |index: usize, word: &str| fix(index).commands.iter().any(|line| line.contains(word));
+        assert_eq!(new.map(|word| has(0, word)), [true, false], "{report:#?}");
+        assert_eq!(new.map(|word| has(1, word)), [true, true], "{report:#?}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn judge_pair(focused: &Evidence, target: &Target) -> Result<Report, String> {
         judge(far, End::Far, &path, &mut found, &mut open);
     }
     let mut findings = absorb(fold(found));
-    recreate::tell_apart(&mut findings);
+    recreate::together(&mut findings);
     for finding in &mut findings {
         // A question is no setting.
         finding

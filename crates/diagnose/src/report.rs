@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::recreate::Again;
 use crate::request::Refused;
 use crate::rule::Check;
 
@@ -335,6 +336,9 @@ pub struct Fix {
     pub text: String,
     /// Ready to paste, in this order; empty where no command can know what to write.
     pub commands: Vec<String>,
+    /// What makes a container again, until the fixes of a report are told apart; never in a report.
+    #[serde(skip)]
+    pub(crate) again: Option<Box<Again>>,
 }
 
 impl Fix {
@@ -343,7 +347,20 @@ impl Fix {
         Self {
             text: text.into(),
             commands,
+            again: None,
         }
+    }
+
+    /// After these commands, where it has any itself: half of a way is no way.
+    #[must_use]
+    pub(crate) fn after(mut self, commands: &[String]) -> Self {
+        if !self.commands.is_empty() {
+            self.commands.splice(0..0, commands.iter().cloned());
+            if let Some(again) = &mut self.again {
+                again.after(commands);
+            }
+        }
+        self
     }
 }
 

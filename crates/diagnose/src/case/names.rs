@@ -261,7 +261,7 @@ impl<'a> Case<'a> {
 
     /// The subject made anew with `to` in the place of a reference's host and port, and what to
     /// write in a Compose file.
-    pub fn point_at(&self, reference: &Reference, to: &str) -> (Recreate<'a>, String) {
+    pub fn point_at(&self, reference: &Reference, to: &str) -> (Recreate, String) {
         let recreate = self.recreate();
         let shown = reference.shown_with(to);
         match &reference.place {

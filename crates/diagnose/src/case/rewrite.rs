@@ -126,7 +126,7 @@ impl Rewrite {
     }
 
     /// Applied to its container; none where the words to change are not known.
-    fn apply<'a>(&self, recreate: Recreate<'a>, reference: &Reference) -> Option<Recreate<'a>> {
+    fn apply(&self, recreate: Recreate, reference: &Reference) -> Option<Recreate> {
         if !self.exact {
             return None;
         }
@@ -157,7 +157,7 @@ impl Rewrite {
         holder: &Container,
         reference: &Reference,
         why: &str,
-        change: impl FnOnce(Recreate<'_>) -> Recreate<'_>,
+        change: impl FnOnce(Recreate) -> Recreate,
     ) -> Fix {
         let text = if self.exact {
             format!("{why}, `{}`", self.line)
@@ -352,17 +352,13 @@ impl<'a> Case<'a> {
                 meeting.commands.into_iter().chain(join).collect(),
             ));
         }
-        let mut fix = rewrite.fix(self, holder, reference, &why, |recreate| {
+        let fix = rewrite.fix(self, holder, reference, &why, |recreate| {
             match &meeting.join {
                 Some(network) => recreate.join(network),
                 None => recreate,
             }
         });
-        // Without the commands that create it again, half of the way is no way.
-        if !fix.commands.is_empty() {
-            fix.commands.splice(0..0, meeting.commands);
-        }
-        Some(fix)
+        Some(fix.after(&meeting.commands))
     }
 }
 

@@ -247,7 +247,7 @@ impl Page<'_> {
         for (index, fact) in finding.evidence.iter().enumerate() {
             self.labelled(if index == 0 { "proof" } else { "" }, fact)?;
         }
-        for (index, Fix { text, commands }) in finding.fixes.iter().enumerate() {
+        for (index, Fix { text, commands, .. }) in finding.fixes.iter().enumerate() {
             self.labelled(if index == 0 { "fix" } else { "or" }, text)?;
             for command in commands {
                 let indent = " ".repeat(LABEL + 2);
