@@ -6,6 +6,8 @@
 mod call;
 mod world;
 
+use std::net::TcpListener;
+
 use call::{netcheck, run};
 use netcheck_diagnose::report::{Outcome, Pairs, Report};
 use netcheck_testkit::tcp;
@@ -293,6 +295,36 @@ fn two_settings_of_one_container() {
         let healed = world.report(&app, &[]);
         assert_eq!(healed.outcome, Outcome::Healthy, "{}", show(&healed));
     }
+}
+
+/// The second fix has the edit of the first, too, which has been made then: `:2000` is in `:20000`.
+#[test]
+fn an_edit_that_was_made_is_not_made_again() {
+    let world = World::new();
+    let net = world.network("net");
+    let is_free = |port: &u16| TcpListener::bind(("0.0.0.0", *port)).is_ok();
+    let port = (2000..6000).find(is_free).unwrap();
+    let inside = port * 10;
+    let web = world.run("web", |n| {
+        n.on(&net).publish_as(tcp(inside), port).tcp(inside)
+    });
+    world.run("cache", |n| n.on(&net).tcp(6379));
+    let app = world.run("app", |n| {
+        n.on(&net)
+            .env("API_URL", format!("http://{web}:{port}/v1/"))
+            .env("CACHE_URL", "redis://localhost:6379/0")
+    });
+    let report = world.report(&app, &[]);
+    let codes = [
+        "host-port-used-between-containers",
+        "localhost-means-the-container",
+    ];
+    assert_eq!(roots(&report), codes, "{}", show(&report));
+    for finding in &report.findings {
+        world.paste(&finding.fixes[0].commands);
+    }
+    let healed = world.report(&app, &[]);
+    assert_eq!(healed.outcome, Outcome::Healthy, "{}", show(&healed));
 }
 
 #[test]

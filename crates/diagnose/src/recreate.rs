@@ -15,7 +15,7 @@ use self::change::Change;
 use self::commands::Made;
 pub use self::commands::{publish_word, reconnect};
 pub(crate) use self::together::{Again, together};
-use crate::evidence::{Binding, Container, Detail, HostsLine, Mount};
+use crate::evidence::{Binding, Container, Detail, HostsLine, Mode, Mount};
 use crate::reference::Place;
 use crate::report::Fix;
 
@@ -65,7 +65,6 @@ impl Recreate {
                 endpoints: container.endpoints.clone(),
                 publish: detail.wanted.clone(),
                 publish_all: detail.publish_all,
-                expose: Vec::new(),
                 hosts: detail.extra_hosts.clone(),
                 dns: detail.dns.clone(),
                 dns_options: detail.dns_options.clone(),
@@ -223,16 +222,24 @@ impl Recreate {
 
     /// With the changes of both; none where one of them would undo another.
     fn and(&self, other: &Self) -> Option<Self> {
+        let is_own = |change: &&Change| self.changes.contains(change);
+        let more = || other.changes.iter().filter(|change| !is_own(change));
         let clash = |change: &Change| self.changes.iter().any(|own| own.clashes_with(change));
-        if other.changes.iter().any(clash) {
+        if more().any(clash) {
+            return None;
+        }
+        // What is right in another network mode need not be right on a network.
+        let joins = |one: &Self| {
+            one.changes
+                .iter()
+                .any(|change| matches!(change, Change::Join(_)))
+        };
+        let leaves_its_mode = self.made.mode != Mode::Networks && (joins(self) || joins(other));
+        if leaves_its_mode && self.changes != other.changes {
             return None;
         }
         let mut both = self.clone();
-        let more = other
-            .changes
-            .iter()
-            .filter(|change| !self.changes.contains(change));
-        both.changes.extend(more.cloned());
+        both.changes.extend(more().cloned());
         Some(both)
     }
 

@@ -6,6 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::case::Case;
 use crate::evidence::{Container, Evidence, Fact, Network, Status};
 use crate::judge::{engine_words, sanitize};
+use crate::recreate;
 use crate::report::{Fix, Outcome, Report, SCHEMA_VERSION, Subject, SubjectKind, Undecided};
 use crate::rule::{Fault, Rule, Verdict};
 use crate::rules::{
@@ -289,7 +290,7 @@ pub(crate) fn diagnose(evidence: &Evidence, said: &str) -> Report {
         Some((rule, fault(told, rule)))
     });
     let mut undecided = Vec::new();
-    let (summary, subject, findings) = match found {
+    let (summary, subject, mut findings) = match found {
         Some((rule, fault)) => {
             if let Fact::Failed(why) = &evidence.networks {
                 undecided.push(Undecided {
@@ -319,6 +320,7 @@ pub(crate) fn diagnose(evidence: &Evidence, said: &str) -> Report {
             )
         }
     };
+    recreate::together(&mut findings);
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
         outcome: if findings.is_empty() {

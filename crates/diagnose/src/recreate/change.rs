@@ -58,10 +58,7 @@ impl Change {
     pub(super) fn clashes_with(&self, other: &Self) -> bool {
         let (one, two) = (self.about(), other.about());
         let one_part = one.2 == two.2 || one.2.is_empty() || two.2.is_empty();
-        let same = (one.0, one.1) == (two.0, two.1) && one_part;
-        let moves =
-            |one: &Self, two: &Self| matches!((one, two), (Self::Join(_), Self::MoveTo { .. }));
-        self != other && (same || moves(self, other) || moves(other, self))
+        self != other && (one.0, one.1) == (two.0, two.1) && one_part
     }
 
     /// The kind of setting, which one of that kind, and which part of that; an empty part is the whole.

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::Run;
-use crate::evidence::{Binding, Endpoint, HostsLine, Mode, Port};
+use crate::evidence::{Binding, Endpoint, HostsLine, Mode};
 use crate::shell;
 
 /// What a container is made with.
@@ -19,7 +19,6 @@ pub(super) struct Made {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) publish: Vec<Binding>,
     pub(super) publish_all: bool,
-    pub(super) expose: Vec<Port>,
     pub(super) hosts: Vec<HostsLine>,
     pub(super) dns: Vec<String>,
     pub(super) dns_options: Vec<String>,
@@ -87,14 +86,15 @@ impl Made {
             .env_edits
             .iter()
             .map(|(name, from, to)| {
-                // A host without its port may be the same word as the scheme before it.
-                let (before, kept) = if from.contains(':') {
-                    ("", "")
+                // A host without its port may be the same word as the scheme before it, and neither may be a
+                // part of a longer one: a second run of the same edit must find nothing to do.
+                let (before, after) = if from.contains(':') {
+                    ("([^A-Za-z0-9_.-])", "($|[^A-Za-z0-9_.-])")
                 } else {
-                    ("(//|@|,|[(]|host=|Host=|Server=)", "\\1")
+                    ("(//|@|,|[(]|host=|Host=|Server=)", "($|[^A-Za-z0-9_.:-])")
                 };
                 format!(
-                    "/^{}=/s#{before}{}#{kept}{}#",
+                    "/^{}=/s#{before}{}{after}#\\1{}\\2#",
                     sed(name),
                     sed(from),
                     sed_to(to)
@@ -140,9 +140,6 @@ impl Made {
         }
         for binding in &self.publish {
             flag("-p", &publish_word(binding));
-        }
-        for port in &self.expose {
-            flag("--expose", &port.to_string());
         }
         for line in &self.hosts {
             flag("--add-host", &format!("{}:{}", line.name, line.address));
@@ -273,4 +270,83 @@ fn escaped(literal: &str, special: &str) -> String {
         .chars()
         .flat_map(|c| special.contains(c).then_some('\\').into_iter().chain([c]))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::super::Recreate;
+    use crate::rules::testing::container;
+
+    /// What `sed` makes of an environment with these edits of `V`.
+    fn edited(line: &str, edits: &[(&str, &str)]) -> String {
+        let app = container("app").env(&["V=x"]);
+        let mut recreate = Recreate::of(&app, app.detail().unwrap(), &[]);
+        for (from, to) in edits {
+            recreate = recreate.edit_env("V", from, to, None);
+        }
+        let fix = recreate.fix("", "");
+        let script = fix.commands[0].split('\'').rev().nth(1).unwrap();
+        let mut sed = Command::new("sed")
+            .args(["-E", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        sed.stdin
+            .take()
+            .unwrap()
+            .write_all(line.as_bytes())
+            .unwrap();
+        let output = sed.wait_with_output().unwrap();
+        assert!(output.status.success(), "{script}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn an_edit_is_made_once_and_of_whole_hosts() {
+        for (line, from, to, wanted) in [
+            (
+                "V=http://api:80/v1/",
+                "api:80",
+                "api:8080",
+                "V=http://api:8080/v1/",
+            ),
+            (
+                "V=http://u:p@api/v1/",
+                "api",
+                "api:8080",
+                "V=http://u:p@api:8080/v1/",
+            ),
+            ("V=db:5432", "db:5432", "my-db:5432", "V=my-db:5432"),
+            ("V=x://db", "db", "db-1", "V=x://db-1"),
+            (
+                "V=http://[::1]:80/",
+                "[::1]:80",
+                "web:80",
+                "V=http://web:80/",
+            ),
+            (
+                "V=10.0.0.2:9092,10.0.0.2:90",
+                "10.0.0.2:90",
+                "a:90",
+                "V=10.0.0.2:9092,a:90",
+            ),
+            (
+                "V=jdbc:sqlserver://localhost;x=1",
+                "localhost",
+                "db",
+                "V=jdbc:sqlserver://db;x=1",
+            ),
+            ("W=http://api:80/", "api:80", "api:8080", "W=http://api:80/"),
+        ] {
+            let once = edited(line, &[(from, to)]);
+            assert_eq!(once, wanted);
+            assert_eq!(edited(&once, &[(from, to)]), wanted);
+        }
+        let both = [("a:1", "b:1"), ("c:2", "d:2")];
+        assert_eq!(edited("V=a:1,c:2", &both), "V=b:1,d:2");
+    }
 }

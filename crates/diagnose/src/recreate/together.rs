@@ -1,5 +1,6 @@
 //! Several findings may each have a fix that makes the same container again. Each of those fixes also has
-//! the changes of those above it, so that none undoes another and the last one is enough.
+//! the changes of those above it (of the first, where a finding has several), so that none undoes another
+//! and the last one is enough.
 //!
 //! Where that cannot be, it must say so.
 
@@ -54,9 +55,11 @@ impl Again {
 /// What the fixes above do with a container.
 struct Above {
     container: String,
-    /// How many there are, alternatives among them.
+    /// How many make it again, alternatives among them.
     fixes: usize,
-    /// The first of each finding in one; none where they could not be joined.
+    /// Some of them are alternatives of one finding.
+    has_choice: bool,
+    /// The first of each finding in one; none where that is not all that one may have done.
     joined: Option<Recreate>,
 }
 
@@ -65,28 +68,59 @@ pub(crate) fn together(findings: &mut [Finding]) {
     let mut above: Vec<Above> = Vec::new();
     for finding in findings {
         let mut here: Vec<Above> = Vec::new();
-        for fix in &mut finding.fixes {
-            if let Some(again) = fix.again.take() {
-                let container = again.recreate.made.name.clone();
-                let earlier = above.iter().find(|one| one.container == container);
-                let alternatives = here.iter_mut().find(|one| one.container == container);
-                let fixes = match &alternatives {
-                    Some(before) => before.fixes,
-                    None => earlier.map_or(0, |one| one.fixes),
-                } + 1;
-                let joined = settle(fix, *again, earlier, fixes);
-                match alternatives {
-                    Some(before) => before.fixes = fixes,
-                    None => here.push(Above {
-                        container,
-                        fixes,
-                        joined,
-                    }),
-                }
-            }
+        for (index, fix) in finding.fixes.iter_mut().enumerate() {
+            let Some(again) = fix.again.take() else {
+                connected(&fix.commands, &above, &mut here);
+                continue;
+            };
+            connected(&again.before, &above, &mut here);
+            let container = again.recreate.made.name.clone();
+            let earlier = find(&above, &container);
+            let alternatives = find(&here, &container);
+            let number = alternatives.or(earlier).map_or(0, |one| one.fixes) + 1;
+            let has_choice = alternatives.is_some() || earlier.is_some_and(|one| one.has_choice);
+            let all = settle(fix, *again, earlier, number);
+            let joined = match alternatives {
+                Some(before) => before.joined.clone(),
+                // Whoever is shown another way first may have gone that.
+                None => all.filter(|_| index == 0),
+            };
+            here.retain(|one| one.container != container);
+            here.push(Above {
+                container,
+                fixes: number,
+                has_choice,
+                joined,
+            });
         }
-        above.retain(|one| !here.iter().any(|new| new.container == one.container));
+        above.retain(|one| find(&here, &one.container).is_none());
         above.append(&mut here);
+    }
+}
+
+fn find<'a>(all: &'a [Above], container: &str) -> Option<&'a Above> {
+    all.iter().find(|one| one.container == container)
+}
+
+/// Commands may connect containers to networks, or take them off: one that is made again from what it is
+/// now has nothing of that.
+fn connected(commands: &[String], above: &[Above], here: &mut Vec<Above>) {
+    let changes = |line: &&String| {
+        ["docker network connect ", "docker network disconnect "]
+            .iter()
+            .any(|beginning| line.starts_with(beginning))
+    };
+    for line in commands.iter().filter(changes) {
+        let container = line.rsplit(' ').next().unwrap_or_default();
+        let before = find(here, container).or(find(above, container));
+        let (fixes, has_choice) = before.map_or((0, false), |one| (one.fixes, one.has_choice));
+        here.retain(|one| one.container != container);
+        here.push(Above {
+            container: container.to_owned(),
+            fixes,
+            has_choice,
+            joined: None,
+        });
     }
 }
 
@@ -101,54 +135,75 @@ fn settle(
         1 => again.recreate.old.clone(),
         more => format!("{}-{more}", again.recreate.old),
     };
-    // What has to come first was there already, the second time.
-    let can_join = again.before.is_empty();
+    // A fix below would need it, too, and it cannot be done twice.
+    let stands_alone = again.before.is_empty();
     let Some(above) = above else {
         again.show(fix, &old, "");
-        return can_join.then_some(again.recreate);
+        return stands_alone.then_some(again.recreate);
     };
-    let all = above.joined.as_ref().filter(|_| can_join);
-    let joined = all.and_then(|all| all.and(&again.recreate));
-    if let Some(all) = &joined {
-        again.recreate.clone_from(all);
-        again.show(fix, &old, " and those of the fixes above");
+    let joined = above
+        .joined
+        .as_ref()
+        .and_then(|all| all.and(&again.recreate));
+    if let Some(all) = joined {
+        again.recreate = all;
+        let also = if above.has_choice {
+            " and those of the first fix of each finding above"
+        } else {
+            " and those of the fixes above"
+        };
+        again.show(fix, &old, also);
+        stands_alone.then_some(again.recreate)
     } else {
         again.show(fix, &old, "");
         fix.text
             .push_str("; after a fix above, ask again first: this one would undo it");
+        None
     }
-    joined
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Severity, Subject};
+    use crate::evidence::Mode;
+    use crate::report::Subject;
     use crate::rule::Fault;
     use crate::rules::testing::{binding, container, tcp};
 
     const UNDOES: &str = "; after a fix above, ask again first: this one would undo it";
 
-    fn again(change: impl FnOnce(Recreate) -> Recreate) -> Fix {
-        let app = container("app").env(&["BROKERS=172.18.0.2:9092,172.18.0.3:9092"]);
+    fn made(mode: Mode, change: impl FnOnce(Recreate) -> Recreate) -> Fix {
+        let app = container("app").mode(mode);
         let all = [app.clone(), container("app-old")];
         let recreate = Recreate::of(&app, app.detail().unwrap(), &all);
         change(recreate).fix("Change it", "change it")
+    }
+
+    fn again(change: impl FnOnce(Recreate) -> Recreate) -> Fix {
+        made(Mode::Networks, change)
     }
 
     fn published(port: u16) -> Fix {
         again(|app| app.publish(vec![binding("0.0.0.0", port, tcp(80))]))
     }
 
-    fn finding(fixes: impl IntoIterator<Item = Fix>) -> Finding {
-        let fault = Fault::error("it is wrong", vec![Subject::container("app")]);
-        assert_eq!(fault.severity, Severity::Error);
-        fault.fixes(fixes).into_finding(crate::rules::RULES[0])
+    fn host(address: &str) -> Fix {
+        again(|app| app.add_host("db", address))
     }
 
-    /// Text and `docker run` of each fix.
-    fn shown(findings: [Finding; 3]) -> Vec<(String, String)> {
-        let mut findings = findings;
+    fn env(from: &str) -> Fix {
+        again(|app| app.edit_env("DB", from, "db", Some(format!("db/{from}"))))
+    }
+
+    /// One finding for each list of fixes; text and `docker run` of each fix.
+    fn shown(all: Vec<Vec<Fix>>) -> Vec<(String, String)> {
+        let mut findings: Vec<Finding> = all
+            .into_iter()
+            .map(|fixes| {
+                let fault = Fault::error("it is wrong", vec![Subject::container("app")]);
+                fault.fixes(fixes).into_finding(crate::rules::RULES[0])
+            })
+            .collect();
         together(&mut findings);
         let fixes = findings.into_iter().flat_map(|finding| finding.fixes);
         fixes
@@ -158,97 +213,127 @@ mod tests {
                     .commands
                     .iter()
                     .find(|line| line.starts_with("docker run"));
-                (fix.text, run.unwrap().clone())
+                (fix.text, run.cloned().unwrap_or_default())
             })
             .collect()
     }
 
+    /// Which of them would undo one above.
+    fn undo(all: Vec<Vec<Fix>>) -> Vec<bool> {
+        let shown = shown(all);
+        shown.iter().map(|one| one.0.ends_with(UNDOES)).collect()
+    }
+
     #[test]
-    fn each_has_what_the_first_of_each_finding_above_has() {
-        let shown = shown([
-            finding([published(81), published(82)]),
-            finding([again(|app| app.add_host("db", "172.18.0.2"))]),
-            finding([again(|app| {
-                app.add_host("db", "172.18.0.2").set_sysctl("a.b", "1")
-            })]),
-        ]);
-        let has = |index: usize, word: &str| shown[index].1.matches(word).count();
+    fn each_has_what_is_above_it() {
         let words = [
             "-p 0.0.0.0:81:80",
-            "-p 0.0.0.0:82:80",
-            "--add-host db:172.18.0.2",
+            "--add-host db:1.1.1.1",
             "--sysctl a.b=1",
         ];
-        for (index, wanted) in [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [1, 0, 1, 1]]
-            .iter()
-            .enumerate()
-        {
+        let shown = shown(vec![
+            vec![published(81)],
+            vec![host("1.1.1.1")],
+            vec![again(|app| {
+                app.add_host("db", "1.1.1.1").set_sysctl("a.b", "1")
+            })],
+        ]);
+        for (index, wanted) in [[1, 0, 0], [1, 1, 0], [1, 1, 1]].iter().enumerate() {
+            let (text, run) = &shown[index];
             assert_eq!(
-                words.map(|word| has(index, word)),
+                words.map(|word| run.matches(word).count()),
                 *wanted,
-                "{}",
-                shown[index].1
+                "{run}"
             );
-            let old = ["app-old-2", "app-old-2-2", "app-old-2-3", "app-old-2-4"][index];
-            assert!(
-                shown[index].0.contains(&format!("`{old}`")),
-                "{}",
-                shown[index].0
+            let old = ["`app-old-2`", "`app-old-2-2`", "`app-old-2-3`"][index];
+            assert!(text.contains(old), "{text}");
+            assert_eq!(
+                text.contains(" and those of the fixes above"),
+                index > 0,
+                "{text}"
             );
-            let above = shown[index].0.contains("and those of the fixes above");
-            assert_eq!(above, index > 1, "{}", shown[index].0);
         }
     }
 
     #[test]
+    fn of_alternatives_the_first_counts() {
+        let shown = shown(vec![
+            vec![published(81), published(82)],
+            vec![host("1.1.1.1")],
+        ]);
+        let (text, run) = &shown[2];
+        assert!(run.contains("-p 0.0.0.0:81:80"), "{run}");
+        assert!(
+            text.contains(" and those of the first fix of each finding above"),
+            "{text}"
+        );
+        assert!(text.contains("`app-old-2-3`"), "{text}");
+        // The first may be to do something else.
+        let words = || Fix::new("Do something else", Vec::new());
+        let after_words = undo(vec![vec![words(), published(81)], vec![host("1.1.1.1")]]);
+        assert_eq!(after_words, [false, false, true]);
+    }
+
+    #[test]
     fn what_cannot_be_joined_says_so_and_so_does_what_follows() {
-        let other =
-            |from: &str| again(|app| app.edit_env("DB", from, "db", Some(format!("db/{from}"))));
-        let shown_ports = shown([
-            finding([published(81)]),
-            finding([published(82)]),
-            finding([other("a")]),
-        ]);
-        let shown_texts = shown([
-            finding([other("a")]),
-            finding([other("b")]),
-            finding([published(81)]),
-        ]);
-        for shown in [shown_ports, shown_texts] {
-            let says: Vec<bool> = shown.iter().map(|one| one.0.ends_with(UNDOES)).collect();
-            assert_eq!(says, [false, true, true], "{shown:#?}");
+        for clash in [
+            vec![
+                vec![published(81)],
+                vec![published(82)],
+                vec![host("1.1.1.1")],
+            ],
+            vec![vec![env("a")], vec![env("b")], vec![published(81)]],
+            vec![vec![host("1.1.1.1")], vec![host("1.1.1.2")], vec![env("a")]],
+        ] {
+            assert_eq!(undo(clash), [false, true, true]);
         }
+        // What two findings want alike is no clash.
+        let ndots = || again(|app| app.drop_dns_option("ndots:").add_dns_option("ndots:0"));
+        let alike = shown(vec![vec![ndots()], vec![ndots()]]);
+        assert!(alike[1].0.contains("fixes above"), "{alike:#?}");
+        assert_eq!(alike[1].1.matches("--dns-option").count(), 1, "{alike:#?}");
     }
 
     #[test]
     fn what_has_to_come_first_is_not_done_twice() {
         let before = ["docker network create net".to_owned()];
         let joins = || again(|app| app.join("net")).after(&before);
-        let first = joins();
-        assert_eq!(first.commands[0], before[0]);
-        let shown = shown([
-            finding([first]),
-            finding([published(81)]),
-            finding([joins()]),
-        ]);
-        let says: Vec<bool> = shown.iter().map(|one| one.0.ends_with(UNDOES)).collect();
-        assert_eq!(says, [false, true, true], "{shown:#?}");
+        assert_eq!(joins().commands[0], before[0]);
+        let first = vec![vec![joins()], vec![published(81)], vec![joins()]];
+        assert_eq!(undo(first), [false, true, true]);
+        let later = vec![vec![published(81)], vec![joins()], vec![host("1.1.1.1")]];
+        assert_eq!(undo(later), [false, false, true]);
     }
 
     #[test]
-    fn several_hosts_in_one_variable_are_changed_one_after_the_other() {
-        let host = |from: &str, to: &str| again(|app| app.edit_env("BROKERS", from, to, None));
-        let mut findings = [
-            finding([host("172.18.0.2", "a")]),
-            finding([host("172.18.0.3", "b")]),
-        ];
-        together(&mut findings);
-        let fix = &findings[1].fixes[0];
-        assert!(!fix.text.contains("undo"), "{}", fix.text);
-        let script = &fix.commands[0];
-        assert!(
-            script.contains("172\\.18\\.0\\.2") && script.contains("172\\.18\\.0\\.3"),
-            "{script}"
+    fn a_container_that_was_connected_is_another_than_it_was() {
+        let connect = |name: &str| {
+            let command = format!("docker network connect net {name}");
+            vec![Fix::new("Connect it", vec![command])]
+        };
+        assert_eq!(
+            undo(vec![connect("app"), vec![published(81)]]),
+            [false, true]
         );
+        assert_eq!(
+            undo(vec![connect("db"), vec![published(81)]]),
+            [false, false]
+        );
+        assert_eq!(
+            undo(vec![vec![published(81)], connect("app")]),
+            [false, false]
+        );
+    }
+
+    /// `localhost:8080` is right on the host's network alone.
+    #[test]
+    fn what_is_right_in_one_network_mode_is_not_taken_to_another() {
+        let env = || made(Mode::Host, |app| app.set_env("DB", "127.0.0.1:13306"));
+        let joins = || made(Mode::Host, |app| app.join("net"));
+        assert_eq!(undo(vec![vec![env()], vec![joins()]]), [false, true]);
+        assert_eq!(undo(vec![vec![joins()], vec![env()]]), [false, true]);
+        assert_eq!(undo(vec![vec![joins()], vec![joins()]]), [false, false]);
+        let name = || made(Mode::Host, |app| app.set_env("NAME", "x"));
+        assert_eq!(undo(vec![vec![env()], vec![name()]]), [false, false]);
     }
 }

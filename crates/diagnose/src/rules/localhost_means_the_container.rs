@@ -266,7 +266,8 @@ mod tests {
         let evidence = world(app).and(db()).listens(vec![]);
         check_rule(&RULE, &evidence, fails(PROBLEM));
         let all = commands(&RULE, &evidence);
-        assert!(all[0].contains("s#localhost:5432#db:5432#"), "{all:?}");
+        let edit = r"s#([^A-Za-z0-9_.-])localhost:5432($|[^A-Za-z0-9_.-])#\1db:5432\2#";
+        assert!(all[0].contains(edit), "{all:?}");
         assert!(!all.join(" ").contains("secret"));
     }
 

@@ -164,11 +164,10 @@ fn beside(told: &Told<'_>, network: &Network, services: &[&Service]) -> Fix {
         return Fix::new(text, commands);
     };
     // It is tied to the network that it was made with: Docker 28 does not start it without that, wherever it is.
-    let again = Recreate::of(container, detail, &told.evidence.containers)
+    Recreate::of(container, detail, &told.evidence.containers)
         .move_to(&network.name, &new)
-        .fix(&text, &format!("use the external network `{new}` instead of `{}`", network.name));
-    commands.extend(again.commands);
-    Fix::new(again.text, commands)
+        .fix(&text, &format!("use the external network `{new}` instead of `{}`", network.name))
+        .after(&commands)
 }
 
 /// A network like this one that containers may join.
