@@ -308,6 +308,56 @@ fn report_of(world: &World, subject: &str) -> Report {
     report
 }
 
+/// Docker's needs rules in the container's namespace, podman's is a program of the host's.
+#[test]
+fn engine_dns_silent() {
+    inside_resolving(LAN_RESOLV_CONF, "engine_dns_silent", || {
+        let code = "engine-dns-silent";
+        let world = World::new();
+        let net = world.network("net");
+        let web = world.run("web", |n| n.on(&net).tcp(80));
+        let app = world.run("app", |n| n.on(&net));
+        let target = format!("{web}:80");
+        let inside = |command: &str| {
+            let pid = world.inspect("app").state.unwrap().pid.unwrap();
+            sh(&format!("nsenter -t {pid} -n iptables-nft {command}"));
+        };
+        let works = || {
+            healthy(&world, &app);
+            let report = world.pair(&[], &app, &target);
+            assert_eq!(report.outcome, Outcome::Healthy, "{}", show(&report));
+        };
+        works();
+
+        if on_podman() {
+            sh("kill $(ss -Hlunp 'sport = :53' | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u)");
+        } else {
+            inside("-t nat -F");
+        }
+        let report = named(&world, &app, code, "gone");
+        let pair = world.pair(&[], &app, &target);
+        assert_eq!(roots(&pair), [code], "{}", show(&pair));
+        world.paste(&report.findings[0].fixes[0].commands);
+        works();
+
+        let drop = "-t raw -I PREROUTING -p udp --dport 53 -j DROP";
+        if on_podman() {
+            sh(&format!("iptables-nft {drop}"));
+        } else {
+            inside(&drop.replace("PREROUTING", "OUTPUT"));
+        }
+        named(&world, &app, code, "silent");
+        let pair = world.pair(&[], &app, &target);
+        assert_eq!(roots(&pair), [code], "{}", show(&pair));
+        if on_podman() {
+            sh("iptables-nft -t raw -F PREROUTING");
+        } else {
+            inside("-t raw -F OUTPUT");
+        }
+        works();
+    });
+}
+
 /// What the LAN takes for the internet hears of nothing.
 #[test]
 fn no_container_name_goes_to_the_internet() {

@@ -58,6 +58,7 @@ rules! {
     ephemeral_ports_exhausted,
     default_bridge_has_no_dns,
     name_known_on_another_network_only,
+    engine_dns_silent,
     name_unknown,
     alias_shared_by_several_containers,
     hosts_file_overrides_dns,

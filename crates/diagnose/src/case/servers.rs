@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use netcheck_probe::{Answer, DnsOutcome, RecordType};
 
 use super::{Case, EMBEDDED_DNS, outcome_words};
-use crate::evidence::{Fact, Mode, Visit};
+use crate::evidence::{Fact, Mode, Network, Visit};
 use crate::plan::{self, UPSTREAM_TEST};
 
 /// What is known of them.
@@ -54,7 +54,8 @@ impl Heard {
     }
 
     /// Each query in a sentence.
-    pub fn proofs(&self, name: &str) -> Vec<String> {
+    pub fn proofs(&self, case: &Case<'_>) -> Vec<String> {
+        let name = case.name();
         let mut facts = Vec::new();
         for (server, outcome) in &self.direct {
             facts.push(format!(
@@ -64,7 +65,8 @@ impl Heard {
         }
         if let Some((server, outcome)) = &self.through_engine {
             facts.push(format!(
-                "seen from `{name}`: asking the embedded DNS ({server}) for {UPSTREAM_TEST}: {}",
+                "seen from `{name}`: asking {} ({server}) for {UPSTREAM_TEST}: {}",
+                case.engines_dns_words(),
                 outcome_words(outcome)
             ));
         }
@@ -99,13 +101,26 @@ impl Case<'_> {
     /// rest: Docker's in the namespace of each container, podman's at the gateway of each network with
     /// names (aardvark-dns(8), containers.conf(5) `dns_bind_port`).
     pub fn is_engines_dns(&self, server: IpAddr) -> bool {
-        let is_podmans = || {
-            self.is_podman()
-                && self.networks().iter().any(|(network, endpoint)| {
-                    network.has_dns() && endpoint.gateways.contains(&server)
-                })
+        let has_it = |network: &Network| {
+            let mut gateways = network.ipam.iter().filter_map(|ipam| ipam.gateway);
+            network.has_dns() && gateways.any(|gateway| gateway == server)
         };
-        server == EMBEDDED_DNS || is_podmans()
+        let own = self.networks();
+        let is_podmans = || match self.evidence.networks.known() {
+            // In the namespace of another container it is one of that one's networks.
+            Some(all) if own.is_empty() => all.iter().any(has_it),
+            _ => own.iter().any(|(network, _)| has_it(network)),
+        };
+        server == EMBEDDED_DNS || (self.is_podman() && is_podmans())
+    }
+
+    /// As people call it.
+    pub(crate) fn engines_dns_words(&self) -> &'static str {
+        if self.is_podman() {
+            "podman's DNS"
+        } else {
+            "the embedded DNS"
+        }
     }
 
     /// Whether the engine's DNS answered any query of any look-up of the subject; none if nothing went there.
@@ -181,7 +196,14 @@ impl Case<'_> {
         match outcome(visit, engines_dns) {
             // The engine's DNS itself is not there: nothing is known of the servers behind it.
             Fact::Known(DnsOutcome::Undelivered(errno)) => {
-                Servers::Unknown(format!("the embedded DNS: {}", errno.words()))
+                Servers::Unknown(format!("{}: {}", self.engines_dns_words(), errno.words()))
+            }
+            // Nor where packets may be lost on the way to it, as podman's is on the host.
+            Fact::Known(DnsOutcome::TimedOut)
+                if engines_dns != EMBEDDED_DNS && self.engines_dns_answers(visit) != Some(true) =>
+            {
+                let who = self.engines_dns_words();
+                Servers::Unknown(format!("{who} answered for no container either"))
             }
             Fact::Known(outcome) if is_good(&outcome) => Servers::Fine,
             Fact::Known(outcome) => {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use netcheck_probe::{Question, RecordType, ResolvConf};
 
-use super::{MOST, UPSTREAM_TEST, asks_the_internet, is_answered_locally};
+use super::{MOST, UPSTREAM_TEST, asks_the_internet, is_answered_locally, lookup_here};
 use crate::case::Case;
 
 /// What podman's DNS takes containers' names with, and podman writes into /etc/resolv.conf where no other
@@ -63,6 +63,10 @@ pub(super) fn upstream_questions(case: &Case<'_>) -> Vec<Question> {
             let all_private = !upstreams.is_empty() && upstreams.iter().all(|up| is_private(*up));
             if all_private || case.evidence.request.outbound.is_some() {
                 questions.push(test_query(*server));
+                // Silence is the servers' only where it answers for itself.
+                if case.is_podman() {
+                    questions.push(lookup_here(case.name()));
+                }
             }
         } else if is_private(*server) || case.evidence.request.outbound.is_some() {
             questions.push(test_query(*server));

@@ -1,6 +1,7 @@
 //! What is asked of made-up evidence, and what never is.
 
 use super::*;
+use crate::evidence::Mode;
 use crate::rules::testing::{container, ip, servers, snapshot, world};
 use netcheck_probe::ResolvConf;
 
@@ -53,12 +54,20 @@ fn nothing_is_asked_of_a_server_on_the_internet() {
 #[test]
 fn podmans_dns_is_asked_only_where_the_servers_behind_it_are_near() {
     for (server, asked) in [("8.8.8.8", false), ("192.168.1.1", true)] {
-        let app = container("app").env(&["A_HOST=nobody:80"]);
-        let evidence = servers::host_has(servers::through_podman(app), &[server]);
-        let questions = lookups(&second(&evidence), &evidence);
-        for name in ["netcheck.invalid", "nobody"] {
-            let found = questions.iter().any(|one| one == name);
-            assert_eq!(found, asked, "{server}: {questions:?}");
+        let vpn = container("vpn");
+        let shares = Mode::Container(vpn.id.clone());
+        let env = ["A_HOST=nobody:80"];
+        for app in [
+            container("app").env(&env),
+            container("app").env(&env).alone().mode(shares),
+        ] {
+            let seen = servers::through_podman(app).and(vpn.clone());
+            let evidence = servers::host_has(seen, &[server]);
+            let questions = lookups(&second(&evidence), &evidence);
+            for name in ["netcheck.invalid", "nobody"] {
+                let found = questions.iter().any(|one| one == name);
+                assert_eq!(found, asked, "{server}: {questions:?}");
+            }
         }
     }
 }

@@ -71,7 +71,7 @@ fn fault(case: &Case<'_>, heard: &Heard) -> Fault {
         ),
         subjects,
     )
-    .proofs(heard.proofs(name));
+    .proofs(heard.proofs(case));
     if chosen.is_empty() {
         return fault.fix(Fix::new(
             format!(

@@ -15,6 +15,7 @@ pub(super) const BROKEN_WAYS: &[&str] = &[
     // Its own servers are asked through the default route.
     "default-route-through-other-network",
     "bridge-down",
+    "engine-dns-silent",
     "host-route-steals-subnet",
     "ip-forwarding-off",
     "engine-iptables-off",
@@ -86,12 +87,16 @@ fn fault(case: &Case<'_>, heard: &Heard) -> Fault {
         } else {
             ""
         };
-        format!("the servers behind the embedded DNS of `{name}` do not answer{beside}")
+        let through = case.engines_dns_words();
+        format!("the servers behind {through} of `{name}` do not answer{beside}")
     } else {
         format!("{} do not answer: {}", whose(case), list(&servers))
     };
-    let fault = Fault::error(problem, subjects).proofs(heard.proofs(name));
+    let fault = Fault::error(problem, subjects).proofs(heard.proofs(case));
     if servers.is_empty() && heard.host_is_fine() {
+        if case.is_podman() {
+            return fault.fix(podmans_servers());
+        }
         return fault.fix(Fix::new(
             format!(
                 "Let packets from `{name}` come to port 53 of those servers: `docker netcheck --deep {name} \
@@ -134,6 +139,11 @@ pub(super) fn mend(case: &Case<'_>, chosen: &[IpAddr]) -> Fix {
         );
     }
     let upstreams = plan::upstreams(case);
+    let set = if case.is_podman() {
+        "set `dns_servers` in containers.conf and create the container again"
+    } else {
+        "set \"dns\" in /etc/docker/daemon.json, restart the engine and then the container"
+    };
     let now = if upstreams.is_empty() {
         String::new()
     } else {
@@ -141,9 +151,17 @@ pub(super) fn mend(case: &Case<'_>, chosen: &[IpAddr]) -> Fix {
     };
     Fix::new(
         format!(
-            "Make the engine use DNS servers that answer{now}: correct /etc/resolv.conf of its host, or \
-             set \"dns\" in /etc/docker/daemon.json, restart the engine and then the container"
+            "Make the engine use DNS servers that answer{now}: correct /etc/resolv.conf of its host, or {set}"
         ),
+        Vec::new(),
+    )
+}
+
+/// Where podman's DNS has servers from that are not those of its host (podman-network-create(1) `--dns`).
+pub(super) fn podmans_servers() -> Fix {
+    Fix::new(
+        "Make podman's DNS ask servers that answer: it takes those of the network (`network_dns_servers` in \
+         `podman network inspect`), else `dns_servers` in containers.conf, else those in /etc/resolv.conf of its host",
         Vec::new(),
     )
 }

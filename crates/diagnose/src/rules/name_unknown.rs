@@ -31,6 +31,7 @@ pub static RULE: Rule = Rule {
         "host-resolver-is-loopback",
         "dns-server-is-loopback",
         "upstream-dns-fails",
+        "engine-dns-silent",
         // podman's DNS is asked over the bridge.
         "bridge-down",
         "dns-server-unreachable",
@@ -73,8 +74,13 @@ fn judge(case: &Case<'_>) -> Verdict {
     match case.resolution(&reference.host) {
         Ok(addresses) if addresses.is_empty() => match unanswered(case, &reference.host) {
             Some(words) => Verdict::Unknown(format!(
-                "whether there is a `{}` outside: {words}",
-                reference.host
+                "whether there is a `{}`{}: {words}",
+                reference.host,
+                if plan::belongs_outside(case, &reference.host) {
+                    " outside"
+                } else {
+                    ""
+                }
             )),
             None => Verdict::Fail(vec![fault(case, reference)]),
         },
@@ -87,13 +93,16 @@ fn judge(case: &Case<'_>) -> Verdict {
     }
 }
 
-/// A name of outside of which no server said that it does not exist.
+/// A name of which no server said that it does not exist. Of a container's name, a server that answers anything
+/// says so: only the engine's knows it.
 fn unanswered(case: &Case<'_>, host: &str) -> Option<String> {
-    if !plan::belongs_outside(case, host) {
-        return None;
-    }
+    let is_outside = plan::belongs_outside(case, host);
     let lookup = case.visit().ok()?.lookup(host).known().copied()?;
-    let said_no = |outcome: &DnsOutcome| matches!(outcome, DnsOutcome::NxDomain | DnsOutcome::NoData);
+    let said_no = |outcome: &DnsOutcome| match outcome {
+        DnsOutcome::NxDomain | DnsOutcome::NoData => true,
+        DnsOutcome::TimedOut | DnsOutcome::Undelivered(_) => false,
+        _ => !is_outside,
+    };
     let nobody = !lookup.queries.is_empty()
         && !lookup.queries.iter().any(|query| said_no(&query.outcome));
     nobody.then(|| case.lookup_words(host).unwrap_or_default())
@@ -177,13 +186,14 @@ fn quoted(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use netcheck_probe::{
-        Answer, DnsOutcome, DnsQuery, Lookup, Question, RecordType, Source,
+        Answer, DnsOutcome, DnsQuery, Errno, Lookup, Question, RecordType, Source,
     };
 
     use super::RULE;
     use crate::evidence::{Container, Evidence};
     use crate::reference::Reference;
     use crate::request::Target;
+    use crate::rules::testing::servers::looked_up;
     use crate::rules::testing::{
         check_rule, container, fails, fix_texts, not_applicable, passes, unknown, world,
     };
@@ -234,6 +244,20 @@ mod tests {
         let configured = world(container("app").env(&["DB_HOST=nobody"])).resolves("nobody", &[]);
         check_rule(&RULE, &configured, not_applicable());
         check_rule(&RULE, &world(app("172.18.0.3")), not_applicable());
+    }
+
+    /// Whether the name is known there, only an answer could tell.
+    #[test]
+    fn a_containers_name_of_which_nobody_says_anything_stays_open() {
+        let ask = |outcome| {
+            let slipped = world(app("mysql-db")).and(container("mysql-db").on("my_network", "172.18.0.3"));
+            looked_up(slipped, "mysql-db", "127.0.0.11", outcome)
+        };
+        for silence in [DnsOutcome::TimedOut, DnsOutcome::Undelivered(Errno::Refused)] {
+            check_rule(&RULE, &ask(silence), unknown("whether there is a `mysql-db`: "));
+        }
+        let problem = "`app` cannot resolve `mysql-db`: `mysql-db` has that name, but not where `app` looks it up";
+        check_rule(&RULE, &ask(DnsOutcome::ServFail), fails(problem));
     }
 
     #[test]

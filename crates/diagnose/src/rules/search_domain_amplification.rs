@@ -25,6 +25,7 @@ pub static RULE: Rule = Rule {
         "dns-server-is-loopback",
         "upstream-dns-fails",
         "dns-server-unreachable",
+        "engine-dns-silent",
     ],
     docs: "\
 ## What it checks
@@ -390,7 +391,6 @@ mod tests {
     fn podmans_own_domain_is_its_own_and_its_number_is_one() {
         let podman = |domain: &str| {
             let mut app = container("app").env(&["WEB_URL=http://web:80/"]);
-            app.endpoints[0].gateways = vec![ip("172.18.0.1")];
             app.detail_mut().dns_search = vec![domain.into()];
             let mut seen = snapshot();
             seen.resolv_conf = Ok(ResolvConf {

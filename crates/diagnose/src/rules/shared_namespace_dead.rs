@@ -100,7 +100,8 @@ fn judge(case: &Case<'_>) -> Verdict {
 
 const ONLY_LO: &str = "it has no link but `lo`";
 
-fn owner<'a>(case: &Case<'a>, word: &str) -> Option<&'a Container> {
+/// Whose namespace it is, by the word of its network mode.
+pub(super) fn owner<'a>(case: &Case<'a>, word: &str) -> Option<&'a Container> {
     case.evidence.containers.iter().find(|container| {
         container.name == word || (word.len() >= 12 && container.id.starts_with(word))
     })

@@ -225,6 +225,11 @@ pub(crate) fn on_podman(mut evidence: Evidence) -> Evidence {
         panic!("the engine is known");
     };
     engine.kind = EngineKind::Podman;
+    if let Fact::Known(networks) = &mut evidence.networks {
+        for ipam in networks.iter_mut().flat_map(|network| &mut network.ipam) {
+            ipam.gateway = ipam.gateway.or(ipam.subnet.hosts().next());
+        }
+    }
     evidence
 }
 

@@ -4,7 +4,7 @@ use crate::case::{Case, Heard, Servers, list};
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
 
-use super::dns_server_unreachable::{BROKEN_WAYS, blamed, mend, whose};
+use super::dns_server_unreachable::{BROKEN_WAYS, blamed, mend, podmans_servers, whose};
 
 /// See the module.
 pub static RULE: Rule = Rule {
@@ -57,7 +57,7 @@ fn fault(case: &Case<'_>, heard: &Heard) -> Fault {
     let name = case.name();
     let mut servers = blamed(case, heard);
     let problem = if servers.is_empty() {
-        format!("the servers behind the embedded DNS of `{name}` fail")
+        format!("the servers behind {} of `{name}` fail", case.engines_dns_words())
     } else {
         format!("{} fail: {}", whose(case), list(&servers))
     };
@@ -66,10 +66,13 @@ fn fault(case: &Case<'_>, heard: &Heard) -> Fault {
     }
     let mut subjects = vec![Subject::container(name)];
     subjects.extend(servers.iter().map(Subject::address));
-    let fault = Fault::error(problem, subjects).proofs(heard.proofs(name));
+    let fault = Fault::error(problem, subjects).proofs(heard.proofs(case));
     let chosen = case.chosen_servers();
     // The host's own are fine: the engine asks others.
     if chosen.is_empty() && heard.host_is_fine() {
+        if case.is_podman() {
+            return fault.fix(podmans_servers());
+        }
         return fault.fix(Fix::new(
             "Make the engine use DNS servers that answer, e.g. those of its host: take the ones that fail \
              out of \"dns\" in /etc/docker/daemon.json, restart the engine and then the container",
@@ -84,12 +87,12 @@ mod tests {
     use netcheck_probe::DnsOutcome;
 
     use super::RULE;
-    use crate::evidence::Mode;
+    use crate::evidence::{Evidence, Mode};
     use crate::rules::dns_server_unreachable;
-    use crate::rules::testing::servers::{asked, by_host, through_podman, with_dns};
+    use crate::rules::testing::servers::{asked, by_host, looked_up, through_podman, with_dns};
     use crate::rules::testing::{
         check_rule, commands, container, fails, fix_texts, ip, not_applicable, passes, snapshot,
-        world,
+        unknown, world,
     };
 
     const BEHIND: &str = "the servers behind the embedded DNS of `app` fail";
@@ -159,11 +162,33 @@ mod tests {
     /// podman's DNS asks from the host, whatever the container could reach.
     #[test]
     fn behind_podmans_dns() {
-        let silent = |app| asked(through_podman(app), "172.18.0.1", DnsOutcome::TimedOut);
+        let silent = |app| {
+            let known = DnsOutcome::Addresses(vec![ip("172.18.0.9")]);
+            let alive = looked_up(through_podman(app), "app", "172.18.0.1", known);
+            asked(alive, "172.18.0.1", DnsOutcome::TimedOut)
+        };
         let dead = by_host(silent(container("app")), "10.0.0.2", DnsOutcome::TimedOut);
-        check_rule(&RULE, &dead, fails(BEHIND));
+        let behind = "the servers behind podman's DNS of `app` fail";
+        check_rule(&RULE, &dead, fails(behind));
         check_rule(&dns_server_unreachable::RULE, &dead, passes());
-        assert!(fix_texts(&RULE, &dead)[0].contains("instead of 10.0.0.2"));
+        let text = &fix_texts(&RULE, &dead)[0];
+        assert!(text.contains("instead of 10.0.0.2") && text.contains("containers.conf"), "{text}");
+        // They answer the host, which it asks from.
+        let alive = by_host(silent(container("app")), "10.0.0.2", DnsOutcome::NxDomain);
+        check_rule(&RULE, &alive, passes());
+        let text = &fix_texts(&dns_server_unreachable::RULE, &alive)[0];
+        assert!(text.contains("network_dns_servers"), "{text}");
+        // It knows no container either, or was asked for none: nothing is known of them.
+        let whole = |evidence: Evidence| by_host(evidence, "10.0.0.2", DnsOutcome::TimedOut);
+        for own in [None, Some(DnsOutcome::TimedOut)] {
+            let mut evidence = through_podman(container("app"));
+            if let Some(outcome) = own {
+                evidence = looked_up(evidence, "app", "172.18.0.1", outcome);
+            }
+            let evidence = whole(asked(evidence, "172.18.0.1", DnsOutcome::TimedOut));
+            check_rule(&RULE, &evidence, passes());
+            check_rule(&dns_server_unreachable::RULE, &evidence, unknown("the DNS servers of `app`"));
+        }
         let chosen = silent(with_dns("10.0.0.3"));
         check_rule(&RULE, &chosen, passes());
         check_rule(

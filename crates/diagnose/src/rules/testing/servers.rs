@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use netcheck_probe::{Answer, DnsOutcome, DnsQuery, Question, RecordType, ResolvConf};
+use netcheck_probe::{
+    Answer, DnsOutcome, DnsQuery, Lookup, Question, RecordType, ResolvConf, Source,
+};
 
 use super::{container, ip, on_podman, snapshot, world};
 use crate::evidence::{Container, Evidence, Viewpoint};
@@ -31,6 +33,30 @@ pub(crate) fn asked(evidence: Evidence, server: &str, outcome: DnsOutcome) -> Ev
     evidence.answered(question, answer)
 }
 
+/// The subject looked this name up there.
+pub(crate) fn looked_up(
+    evidence: Evidence,
+    name: &str,
+    server: &str,
+    outcome: DnsOutcome,
+) -> Evidence {
+    let query = DnsQuery {
+        name: name.into(),
+        record: RecordType::A,
+        server: SocketAddr::new(ip(server), 53),
+        outcome,
+        took_ms: 1,
+    };
+    let lookup = Lookup {
+        source: Source::Dns,
+        addresses: Vec::new(),
+        queries: vec![query],
+        took_ms: 1,
+    };
+    let name = format!("{name}.");
+    evidence.answered(Question::Lookup { name }, Answer::Lookup(lookup))
+}
+
 /// The engine's host, which has this server and no other, asked it.
 pub(crate) fn by_host(evidence: Evidence, server: &str, outcome: DnsOutcome) -> Evidence {
     let (question, answer) = test(server, outcome);
@@ -55,8 +81,7 @@ pub(crate) fn with_dns(server: &str) -> Container {
 }
 
 /// The same, on podman: it asks podman's DNS at the gateway.
-pub(crate) fn through_podman(mut app: Container) -> Evidence {
-    app.endpoints[0].gateways = vec![ip("172.18.0.1")];
+pub(crate) fn through_podman(app: Container) -> Evidence {
     let mut seen = snapshot();
     seen.resolv_conf = Ok(ResolvConf {
         nameservers: vec![ip("172.18.0.1")],
