@@ -4,6 +4,10 @@
 //! The one exception is the database name of a database URL: it is part of the answer
 //! (`mysql://mysql-db:3306/some`), and a plain word of at most 64 letters, digits, `_` and `-`.
 
+mod clients;
+
+use clients::Clients;
+
 /// What stands in place of something secret.
 pub const MASK: &str = "***";
 
@@ -64,14 +68,18 @@ pub fn is_secret_name(name: &str) -> bool {
 pub fn arguments(words: &[String]) -> (Vec<String>, bool) {
     let mut masked = false;
     let mut after_secret_flag = false;
+    let mut clients = Clients::default();
     let shown = words
         .iter()
         .map(|word| {
+            let of_client = clients.shown_of(word);
             let hide_all = after_secret_flag && !word.starts_with('-');
             after_secret_flag =
                 word.starts_with('-') && !word.contains('=') && is_secret_name(word);
             let shown = if hide_all {
                 MASK.to_owned()
+            } else if let Some(kept) = of_client {
+                format!("{}{MASK}", &word[..kept])
             } else if let Some((name, _)) = word
                 .split_once('=')
                 .filter(|(name, _)| is_secret_name(name))
@@ -93,6 +101,7 @@ pub fn text(text: &str) -> String {
     let mut hide_next = false;
     // A quoted secret goes on to the closing quote, over blanks.
     let mut hide_until: Option<char> = None;
+    let mut clients = Clients::default();
     let mut out = String::with_capacity(text.len());
     for (index, word) in text.split(' ').enumerate() {
         if index > 0 {
@@ -105,16 +114,19 @@ pub fn text(text: &str) -> String {
             }
             continue;
         }
+        let of_client = clients.shown_of(word);
         let is_value = hide_next && !word.is_empty() && !word.starts_with('-');
         hide_next = (hide_next && word.is_empty())
             || (word.starts_with('-') && !word.contains(['=', ':']) && is_secret_name(word));
         let shown = if is_value {
             MASK.to_owned()
+        } else if let Some(kept) = of_client {
+            format!("{}{MASK}", &word[..kept])
         } else {
             one_word(word)
         };
         if shown != word {
-            hide_until = opened_quote(word);
+            hide_until = opened_quote(&word[of_client.unwrap_or_default()..]);
         }
         out.push_str(&shown);
     }
@@ -260,6 +272,51 @@ mod tests {
         assert_eq!(text(&long), long);
         let words = ["sh", "-c", "exec app --password hunter2"].map(String::from);
         assert!(arguments(&words).1);
+    }
+
+    #[test]
+    fn masks_what_only_the_program_makes_a_password() {
+        for (line, expected) in [
+            (
+                "mysqladmin ping -h db -uroot -pS3cret",
+                "mysqladmin ping -h db -uroot -p***",
+            ),
+            (
+                "CMD-SHELL exec /usr/bin/mariadb-admin -p'a b' ping",
+                "CMD-SHELL exec /usr/bin/mariadb-admin -p*** *** ping",
+            ),
+            ("mysql -p -e x", "mysql -p -e x"),
+            (
+                "redis-cli -h cache -a S3cret ping || exit 1",
+                "redis-cli -h cache -a *** ping || exit 1",
+            ),
+            (
+                "curl -fsu admin:pw http://web/",
+                "curl -fsu *** http://web/",
+            ),
+            (
+                "curl --user admin:pw -f http://web/",
+                "curl --user *** -f http://web/",
+            ),
+            (
+                "mongosh -u root -p pw --eval 1",
+                "mongosh -u root -p *** --eval 1",
+            ),
+            // For others these flags are none.
+            ("httpd -f -p 8080", "httpd -f -p 8080"),
+            ("nc -u db 53", "nc -u db 53"),
+            (
+                "redis-cli ping && app -a x -p 80",
+                "redis-cli ping && app -a x -p 80",
+            ),
+        ] {
+            assert_eq!(text(line), expected);
+            let words: Vec<String> = line.split(' ').map(String::from).collect();
+            if !line.contains('\'') {
+                assert_eq!(arguments(&words).0.join(" "), expected);
+            }
+            assert_eq!(arguments(&[line.into()]).0, [expected]);
+        }
     }
 
     #[test]
