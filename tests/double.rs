@@ -273,6 +273,23 @@ fn a_network_without_talk_and_a_wrong_port() {
     );
 }
 
+/// The name stays with the one that serves the port, and names that only one has are not concerned.
+#[test]
+fn a_shared_alias_and_a_port_that_one_of_them_serves() {
+    let world = World::new();
+    let net = world.network("net");
+    let one = world.run("one", |n| n.on(net.alias("store")).tcp(80));
+    let two = world.run("two", |n| n.on(net.alias("store")).tcp(8080));
+    let app = world.run("app", |n| n.on(&net));
+    works(&app, &format!("{one}:80"));
+    finds(&app, &format!("{two}:80"), &["wrong-port"]);
+    let target = "store:80";
+    let code = "alias-shared-by-several-containers";
+    let report = finds(&app, target, &[code]);
+    world.paste(&report.findings[0].fixes[0].commands);
+    works(&app, target);
+}
+
 /// Each fix makes the container again: the last has what the first has, alone and after it.
 #[test]
 fn two_settings_of_one_container() {

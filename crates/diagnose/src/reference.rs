@@ -171,8 +171,23 @@ pub fn find<'a>(
     from_env
         .chain(from_words)
         .chain(from_labels)
+        .map(without_udp_port)
         .take(MAX_REFERENCES)
         .collect()
+}
+
+/// Rules take a reference's port for TCP. That `localhost` is the container itself holds for any.
+fn without_udp_port(mut found: Reference) -> Reference {
+    if found.scheme.as_deref().is_some_and(is_udp) && !found.is_localhost() {
+        found.port = None;
+        found.likely_ports.clear();
+    }
+    found
+}
+
+/// Whether what follows such a scheme is reached by UDP.
+pub(crate) fn is_udp(scheme: &str) -> bool {
+    matches!(scheme, "udp" | "dns" | "statsd") || scheme.ends_with("+udp")
 }
 
 /// A private address means the same to whoever reads a label: a container, which has it until it is made anew.

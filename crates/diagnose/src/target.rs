@@ -349,9 +349,10 @@ fn is_name(text: &str) -> bool {
 }
 
 fn protocol_of(scheme: &str) -> Protocol {
-    match scheme {
-        "udp" | "dns" | "statsd" => Protocol::Udp,
-        _ => Protocol::Tcp,
+    if reference::is_udp(scheme) {
+        Protocol::Udp
+    } else {
+        Protocol::Tcp
     }
 }
 

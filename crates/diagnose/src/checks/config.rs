@@ -10,7 +10,9 @@ use crate::case::{Case, is_host_name};
 use crate::evidence::Fact;
 use crate::reference::Reference;
 use crate::report::{CheckStatus, Finding, SubjectKind};
+use crate::request;
 use crate::rule::Rule;
+use crate::shell;
 
 const ASKED: &str = "do the places in its configuration lead to a peer";
 
@@ -29,8 +31,11 @@ pub(super) fn look(case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Optio
         let written = format!("{} -> {}", reference.place, reference.shown);
         let codes = complaints(reference, found);
         if codes.is_empty() {
-            let (seen, good) = seen(case, reference);
+            let (mut seen, good) = seen(case, reference);
             all_good &= good;
+            if !good && case.visit().is_ok() {
+                seen.push_str(&who_says_why(case, reference));
+            }
             right.push(format!("{written}: {seen}"));
             details.push(format!("{written}: {seen}"));
         } else {
@@ -59,6 +64,16 @@ pub(super) fn look(case: &Case<'_>, found: &[(&'static Rule, Finding)]) -> Optio
     wrong.extend(right);
     let from = case.name();
     Some(Seen::new(status, ASKED, from, parts(&wrong)).details(details))
+}
+
+/// Whether a place is really used only its user knows: the question about it, which has the answer.
+fn who_says_why(case: &Case<'_>, reference: &Reference) -> String {
+    let target = match reference.certain_port() {
+        Some(port) => request::place(&reference.host, port),
+        None => reference.host.clone(),
+    };
+    let question = shell::command(["docker", "netcheck", case.name(), &target]);
+    format!("; `{question}` says why")
 }
 
 /// What whoever knows the label's reader may have to know.

@@ -43,6 +43,27 @@ fn reads_urls_without_their_secrets() {
     );
 }
 
+/// Rules try a port by TCP.
+#[test]
+fn the_port_of_a_udp_url_is_no_port_for_tcp() {
+    check(
+        &[
+            "DNS_URL=udp://dns:53",
+            "STATS=statsd://stats:8125",
+            "LOG=syslog+udp://log:514",
+        ],
+        &[
+            "DNS_URL: dns None [] [udp://dns:53]",
+            "STATS: stats None [] [statsd://stats:8125]",
+            "LOG: log None [] [syslog+udp://log:514]",
+        ],
+    );
+    check(
+        &["DNS_URL=udp://localhost:53"],
+        &["DNS_URL: localhost Some(53) [] [udp://localhost:53]"],
+    );
+}
+
 #[test]
 fn a_database_url_is_no_base_url() {
     check(

@@ -1,9 +1,11 @@
 //! Two containers that are not replicas answer to the same name on one network.
 
+use std::net::SocketAddr;
+
 use netcheck_probe::Source;
 
-use crate::case::{Case, connect_flags, endpoint_names};
-use crate::evidence::{Container, Endpoint, Network};
+use crate::case::{Case, Reached, connect_flags, endpoint_names};
+use crate::evidence::{Container, Endpoint, Network, Viewpoint};
 use crate::report::{Fix, Subject};
 use crate::rule::{Check, Fault, Rule, Verdict};
 use crate::shell;
@@ -67,7 +69,7 @@ fn on_network(case: &Case<'_>, network: &Network, endpoint: &Endpoint) -> Option
         let common: Vec<&str> = own
             .iter()
             .copied()
-            .filter(|name| their_names.iter().any(|t| t.eq_ignore_ascii_case(name)))
+            .filter(|name| is_in(name, &their_names) && is_asked(case, name))
             .filter(|name| dns_agrees(case, network, name, theirs))
             .collect();
         if common.is_empty() {
@@ -126,6 +128,12 @@ fn on_network(case: &Case<'_>, network: &Network, endpoint: &Endpoint) -> Option
     )))
 }
 
+/// Where somebody asks for a place, its other names are another question.
+fn is_asked(case: &Case<'_>, name: &str) -> bool {
+    let target = case.evidence.request.target.as_ref();
+    target.is_none_or(|target| target.host.trim_end_matches('.').eq_ignore_ascii_case(name))
+}
+
 fn are_replicas(one: &Container, other: &Container) -> bool {
     one.compose_service().is_some() && one.compose_service() == other.compose_service()
 }
@@ -169,7 +177,11 @@ fn take_away(
         }
         (true, false) => true,
         (false, true) => false,
-        (true, true) => subject_is_the_guest(case, network, others),
+        (true, true) => match (serves(case, &subject), others.iter().any(|one| serves(case, one))) {
+            (true, false) => false,
+            (false, true) => true,
+            _ => subject_is_the_guest(case, network, others),
+        },
     };
     let losers: Vec<Joined<'_>> = if from_subject {
         vec![subject]
@@ -215,6 +227,18 @@ fn take_away(
         ),
         commands,
     )
+}
+
+/// Whoever asks for a port comes through to this one.
+fn serves(case: &Case<'_>, (_, endpoint): &Joined<'_>) -> bool {
+    case.asked.is_some_and(|asked| {
+        let from = Viewpoint::of(&asked.from.id);
+        let mut places = endpoint
+            .addresses
+            .iter()
+            .map(|address| SocketAddr::new(*address, asked.port.number));
+        places.any(|to| case.reached_from(&from, to, asked.port.protocol) == Reached::Through)
+    })
 }
 
 fn is_in(alias: &str, names: &[&str]) -> bool {

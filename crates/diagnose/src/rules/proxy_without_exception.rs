@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::case::Case;
 use crate::evidence::Container;
-use crate::reference::Reference;
+use crate::reference::{Place, Reference};
 use crate::report::Subject;
 use crate::rule::{Check, Fault, Rule, Verdict};
 
@@ -27,7 +27,8 @@ password. Docker sets them by itself in every container where `proxies` stands i
 ## Why it matters
 
 An HTTP client with these variables sends the request to the proxy. The proxy knows no names of containers and
-has no route to them: it answers 502, 503, 504 or 403, or `could not resolve host`. Databases and everything
+has no route to them (unless it is a container on the same network): it answers 502, 503, 504 or 403, or
+`could not resolve host`. Databases and everything
 that is not HTTP works meanwhile, which makes it look like a fault of the server.
 
 ## How to fix it
@@ -44,8 +45,14 @@ Some clients ignore these variables, or some of them: then the request does not 
 
 fn judge(case: &Case<'_>) -> Verdict {
     let name = case.name();
+    let (of_proxies, of_peers): (Vec<&Reference>, Vec<&Reference>) =
+        case.detail.references.iter().partition(|one| is_of_a_proxy(case, one));
+    let proxies: Vec<&Container> = of_proxies
+        .into_iter()
+        .filter_map(|reference| container(case, reference))
+        .collect();
     let mut meant: Vec<(&Reference, &Container, &str)> = Vec::new();
-    for reference in &case.detail.references {
+    for reference in of_peers {
         let Some(scheme @ ("http" | "https")) = reference.scheme.as_deref() else {
             continue;
         };
@@ -56,7 +63,9 @@ fn judge(case: &Case<'_>) -> Verdict {
             continue;
         };
         let known = meant.iter().any(|(seen, ..)| seen.host == reference.host);
-        if !known && !is_excepted(case, reference) {
+        // A proxy in a container finds what is on its networks.
+        let is_beside_a_proxy = proxies.iter().any(|proxy| share_a_network(proxy, other));
+        if !known && !is_beside_a_proxy && !is_excepted(case, reference) {
             meant.push((reference, other, variable));
         }
     }
@@ -108,6 +117,19 @@ fn judge(case: &Case<'_>) -> Verdict {
             ),
     );
     Verdict::Fail(vec![fault])
+}
+
+/// Whether it says where the proxy is: that is where requests go, not what they are for.
+fn is_of_a_proxy(case: &Case<'_>, reference: &Reference) -> bool {
+    match &reference.place {
+        Place::Env(name) => case.detail.proxies.iter().any(|one| one.eq_ignore_ascii_case(name)),
+        Place::Argument(_) | Place::Label(_) | Place::Asked => false,
+    }
+}
+
+fn share_a_network(one: &Container, other: &Container) -> bool {
+    let has = |id: &str| other.endpoint(id).is_some();
+    one.endpoints.iter().any(|endpoint| has(&endpoint.network_id))
 }
 
 /// The variable that sends requests of this scheme to a proxy.
@@ -178,6 +200,21 @@ mod tests {
             .map(|(name, list)| ((*name).to_owned(), (*list).to_owned()))
             .collect();
         world(app).and(container("web").on("my_network", WEB))
+    }
+
+    #[test]
+    fn a_proxy_in_a_container_is_where_it_should_be() {
+        let proxy = || container("squid").on("my_network", "172.18.0.7");
+        let lines = ["HTTP_PROXY=http://squid:3128", "https_proxy=http://squid:3128/"];
+        check_rule(&RULE, &app(&lines, &[]).and(proxy()), passes());
+        // It finds what is beside it, and nothing else.
+        let lines = [URL, lines[0]];
+        check_rule(&RULE, &app(&lines, &[]).and(proxy()), passes());
+        let mut both = container("app").env(&lines).on("other", "172.19.0.9");
+        both.detail_mut().proxy_exceptions.clear();
+        let far = container("web").alone().on("other", "172.19.0.3");
+        let problem = "`app` sends its requests to `web` to a proxy (HTTP_PROXY), which does not know containers";
+        check_rule(&RULE, &world(both).and(far).and(proxy()), fails(problem));
     }
 
     const URL: &str = "API_URL=http://web:8080/";
