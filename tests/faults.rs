@@ -343,6 +343,21 @@ fn listens_on_loopback_only_exposed() {
 }
 
 #[test]
+fn listens_on_one_address() {
+    Fault::new("listens-on-one-address", "second-network").is_named_and_healed(|world| {
+        let (first, second) = (world.network("first"), world.network("second"));
+        let address = first.numbered(20);
+        let web = world.run("web", |n| {
+            n.on(first.host(20)).on(&second).tcp((address, 80))
+        });
+        let url = format!("http://{web}/");
+        world.run("near", |n| n.on(&first).env("WEB_URL", &url));
+        world.run("app", |n| n.on(&second).env("WEB_URL", &url));
+        web
+    });
+}
+
+#[test]
 fn listens_on_ipv6_only() {
     Fault::new("listens-on-ipv6-only", "bindv6only").is_named_and_healed(|world| {
         let net = world.network_with("net", NetworkBuilder::ipv6);

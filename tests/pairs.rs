@@ -100,6 +100,24 @@ fn of_service<'a>(service: &'a str, number: &'a str) -> impl Fn(Builder<Node>) -
 }
 
 #[test]
+fn a_service_on_its_address_on_another_network() {
+    let world = World::new();
+    let (first, second) = (world.network("first"), world.network("second"));
+    let address = first.numbered(20);
+    let web = world.run("web", |n| {
+        n.on(first.host(20)).on(&second).tcp((address, 80))
+    });
+    let near = world.run("near", |n| n.on(&first));
+    let app = world.run("app", |n| n.on(&second));
+    let target = format!("{web}:80");
+    works(&[&near, &target]);
+    let report = is_named(&app, &target, "listens-on-one-address");
+    world.paste(&report.findings[0].fixes[0].commands);
+    works(&[&app, &target]);
+    works(&[&near, &target]);
+}
+
+#[test]
 fn a_network_that_lets_nobody_talk() {
     let world = World::new();
     let option = "com.docker.network.bridge.enable_icc";

@@ -71,6 +71,7 @@ rules! {
     transport_mismatch,
     wrong_port,
     listens_on_loopback_only,
+    listens_on_one_address,
     listens_on_ipv6_only,
     ipv6_name_ipv4_service,
     process_does_not_accept,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use netcheck_probe::{Process, Protocol, Socket};
 
 use super::Case;
-use crate::evidence::{Mode, Port};
+use crate::evidence::{Container, Mode, Port};
 
 /// The embedded DNS of user-defined networks; its sockets belong to the engine, not to the
 /// container (libnetwork `resolver.go`).
@@ -103,6 +103,18 @@ impl Case<'_> {
             .collect();
         listeners.sort_by_key(|listener| (listener.port, listener.local));
         Ok(listeners)
+    }
+
+    /// The addresses of the subject to which another container comes by its name.
+    pub fn addresses_towards(&self, other: &Container) -> Vec<IpAddr> {
+        let shared = self.shared_networks(other);
+        let on_shared = self.networks().into_iter().filter(|(network, _)| {
+            let mut shared = shared.iter();
+            shared.any(|one| one.id == network.id)
+        });
+        on_shared
+            .flat_map(|(_, endpoint)| endpoint.addresses.iter().copied())
+            .collect()
     }
 
     /// TCP listeners, and UDP sockets on ports below the ephemeral range: a UDP socket above it is

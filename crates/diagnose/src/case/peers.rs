@@ -118,26 +118,24 @@ impl<'a> Case<'a> {
             .any(|address| opened(visit, *address, port))
     }
 
+    /// The other running containers that serve a port: those on a shared network, else all of the engine.
+    pub fn serving(&self, port: u16) -> Vec<&'a Container> {
+        let others = self.evidence.containers.iter();
+        let all: Vec<_> = others
+            .filter(|other| other.id != self.subject.id && other.is_running())
+            .filter(|other| self.serves(other, port))
+            .collect();
+        let is_near = |other: &&Container| !self.shared_networks(other).is_empty();
+        let near: Vec<_> = all.iter().copied().filter(is_near).collect();
+        if near.is_empty() { all } else { near }
+    }
+
     /// The one running container (not the subject) that a reference must mean by its port: the only
     /// one on a shared network that serves it, else the only one of the engine.
     pub fn expected_by_port(&self, reference: &Reference) -> Option<Expected<'a>> {
         for port in reference.ports() {
-            let candidates: Vec<_> = self
-                .evidence
-                .containers
-                .iter()
-                .filter(|other| other.id != self.subject.id && other.is_running())
-                .filter(|other| self.serves(other, port))
-                .collect();
-            let near: Vec<_> = candidates
-                .iter()
-                .copied()
-                .filter(|other| !self.shared_networks(other).is_empty())
-                .collect();
-            let one = match (&near[..], &candidates[..]) {
-                ([only], _) | ([], [only]) => *only,
-                _ => continue,
-            };
+            let candidates = self.serving(port);
+            let [one] = candidates[..] else { continue };
             return Some(Expected {
                 container: one,
                 name: self.name_for(one),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use netcheck_probe::{Accepts, Connected, Delivered, Protocol, Source, Then};
 
 use crate::case::{
-    Case, Listener, Reach, Taken, connected_words, delivered_words, is_plain_http, list,
+    Case, Listener, Reach, Reached, Taken, connected_words, delivered_words, is_plain_http, list,
 };
 use crate::evidence::{Container, Fact, Mode, Status};
 use crate::report::{CheckStatus, Repeated, Step, StepKind, Undecided};
@@ -23,6 +23,10 @@ pub(super) struct Path {
     pub(super) leads_outside: bool,
     /// Packets were watched already.
     was_deep: bool,
+    /// Every address refused the connection: the way there is open.
+    was_refused: bool,
+    /// The target is a container.
+    is_container: bool,
     from: String,
     to: String,
 }
@@ -73,6 +77,8 @@ impl Path {
             repeated,
             leads_outside: container.is_none_or(|other| from.shared_networks(other).is_empty()),
             was_deep: from.evidence.deep.is_some(),
+            was_refused: was_refused(from, target),
+            is_container: container.is_some(),
             from: from.name().to_owned(),
             to: target.to_string(),
         }
@@ -115,22 +121,33 @@ impl Path {
         } else {
             "; `--deep` looks where its packets get lost, and which firewall rule takes them"
         };
-        let between =
-            if step.step == StepKind::Connect && step.status == CheckStatus::Problem && others_fine
-            {
-                format!(
-                    ". It leaves `{}` and does not come through to `{}`, and both ends look fine: \
+        let at_connect = step.step == StepKind::Connect && step.status == CheckStatus::Problem;
+        let between = if !at_connect || !others_fine {
+            String::new()
+        } else if self.was_refused && !self.is_container {
+            format!(
+                ". A machine at that address answered `{}` that it takes no such connection: nothing listens there \
+                 on that port for it, or a firewall refuses it{more}",
+                self.from
+            )
+        } else {
+            format!(
+                ". It leaves `{}` and does not come through to `{}`, and both ends look fine: \
                  something between them stops it (a firewall, a route, another machine){more}",
-                    self.from, self.to
-                )
-            } else {
-                String::new()
-            };
+                self.from, self.to
+            )
+        };
         Some(Undecided {
             code: step.step.label().into(),
             needs: format!("{}{known}{between}", step.saw),
         })
     }
+}
+
+fn was_refused(from: &Case<'_>, target: &Target) -> bool {
+    let (v4, v6) = from.by_family(target);
+    let tried: Vec<Reached> = v4.into_iter().chain(v6).collect();
+    !tried.is_empty() && tried.iter().all(|came| *came == Reached::Refused)
 }
 
 fn step(step: StepKind, status: CheckStatus, saw: String) -> Step {
@@ -447,7 +464,7 @@ fn listener(
     let is_itself = far.subject.id == far.evidence.request.container;
     let reached = on_port
         .iter()
-        .any(|listener| is_itself || listener.reach != Reach::Loopback);
+        .any(|listener| is_itself || is_reached(far, listener));
     let (status, saw) = if on_port.is_empty() {
         let saw = format!("nothing listens on {port} in `{}`", container.name);
         (CheckStatus::Problem, saw)
@@ -466,6 +483,22 @@ fn listener(
         )
     };
     Some(step(kind, status, saw))
+}
+
+/// A listener of one address is reached by who comes to that.
+fn is_reached(far: &Case<'_>, listener: &Listener) -> bool {
+    let comes_to = || match far.asked {
+        Some(asked) => far.addresses_towards(asked.from),
+        None => Vec::new(),
+    };
+    match listener.reach {
+        Reach::Loopback => false,
+        Reach::OneAddress(address) => {
+            let comes_to = comes_to();
+            comes_to.is_empty() || comes_to.contains(&address)
+        }
+        Reach::Everybody | Reach::Ipv6Only => true,
+    }
 }
 
 /// How many connections wait at a listener that takes none.

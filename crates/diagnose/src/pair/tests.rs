@@ -89,6 +89,26 @@ fn both_ends_fine_and_no_connection_is_told_with_what_is_known() {
 }
 
 #[test]
+fn a_machine_that_refuses_is_no_firewall_between() {
+    let place = Target::new("10.9.9.9", 80, Protocol::Tcp);
+    let mut evidence = world(container("app")).sees(snapshot());
+    evidence.request.target = Some(place);
+    let question = Question::Connect {
+        to: (ip("10.9.9.9"), 80).into(),
+        listen_ms: 30,
+    };
+    for (errno, words) in [
+        (Errno::Refused, "nothing listens there on that port"),
+        (Errno::TimedOut, "something between them stops it"),
+    ] {
+        let answer = Answer::Connect(failed(errno));
+        let report = diagnose(&evidence.clone().answered(question.clone(), answer)).unwrap();
+        let needs = &report.undecided[0].needs;
+        assert!(needs.contains(words), "{needs}");
+    }
+}
+
+#[test]
 fn silence_of_udp_is_delivery_only_where_something_listens() {
     let question = Question::Datagram {
         to: (ip(DB), 53).into(),

@@ -8,6 +8,7 @@ use crate::case::{Case, Listener, Reach, command_holds};
 use crate::evidence::{Mode, Port};
 use crate::reference::Place;
 use crate::report::{Fix, Subject};
+use crate::request;
 use crate::rule::{Check, Fault, Rule, Verdict};
 
 /// See the module.
@@ -121,7 +122,8 @@ fn fault(case: &Case<'_>, port: Port, on_port: &[&Listener]) -> Fault {
 }
 
 fn fix(case: &Case<'_>, number: u16) -> Fix {
-    if let Some((from, to)) = address_in_command(case, number) {
+    let loopback = ["127.0.0.1", "localhost", "::1"];
+    if let Some((from, to)) = address_in_command(case, number, &loopback) {
         return case.recreate().edit_command(&from, &to).fix(
             &format!("Start it on all addresses, with `{to}` in place of `{from}` in its command"),
             &format!("write `{to}` in place of `{from}` in `command` (or `entrypoint`)"),
@@ -180,11 +182,16 @@ const LISTEN_FLAGS: &[&str] = &[
     "--http",
 ];
 
-/// What to replace in the command line, and by what, where that is known to the letter.
-fn address_in_command(case: &Case<'_>, number: u16) -> Option<(String, String)> {
+/// What to replace in the command line where it says on which of these to listen, and by what, where that is
+/// known to the letter.
+pub(super) fn address_in_command(
+    case: &Case<'_>,
+    number: u16,
+    hosts: &[&str],
+) -> Option<(String, String)> {
     let run = &case.detail.run;
-    for host in ["127.0.0.1", "localhost", "[::1]"] {
-        let from = format!("{host}:{number}");
+    for host in hosts {
+        let from = request::place(host, number);
         if command_holds(run, &from) {
             return Some((from, format!("0.0.0.0:{number}")));
         }
@@ -196,17 +203,17 @@ fn address_in_command(case: &Case<'_>, number: u16) -> Option<(String, String)> 
         .chain(&run.command)
         .map(String::as_str)
         .collect();
-    for host in ["127.0.0.1", "localhost", "::1"] {
+    for host in hosts {
         let holding: Vec<usize> = (0..words.len())
             .filter(|index| words[*index].contains(host))
             .collect();
         // More than one, and it is not known which is where to listen.
         let [at] = holding[..] else { continue };
-        if words[at] == host {
+        if words[at] == *host {
             // Without a flag before it, it may as well be where to connect to.
             let before = at.checked_sub(1).map(|before| words[before]);
             if before.is_some_and(|flag| LISTEN_FLAGS.contains(&flag)) {
-                return Some((host.into(), "0.0.0.0".into()));
+                return Some(((*host).into(), "0.0.0.0".into()));
             }
         } else if let Some(flag) = LISTEN_FLAGS
             .iter()

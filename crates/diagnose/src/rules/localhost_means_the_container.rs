@@ -49,6 +49,8 @@ server inside that starts later, or only when needed, is not there yet at the mo
 enum Meant<'a> {
     Container(&'a Container, u16),
     Host(Vec<IpAddr>),
+    /// Which of these is not known.
+    OneOf(Vec<&'a Container>),
     Nobody,
 }
 
@@ -125,14 +127,27 @@ fn meant<'a>(case: &Case<'a>, reference: &Reference) -> Meant<'a> {
         .certain_port()
         .and_then(|port| case.host_listens(port))
         .filter(|addresses| !addresses.is_empty());
-    on_host.map_or(Meant::Nobody, Meant::Host)
+    if let Some(addresses) = on_host {
+        return Meant::Host(addresses);
+    }
+    let mut several = reference.ports().into_iter().map(|port| case.serving(port));
+    let several = several.find(|others| others.len() > 1);
+    several.map_or(Meant::Nobody, Meant::OneOf)
+}
+
+fn quoted(containers: &[&Container]) -> String {
+    let names: Vec<String> = containers
+        .iter()
+        .map(|container| format!("`{}`", container.name))
+        .collect();
+    names.join(" and ")
 }
 
 fn fault(case: &Case<'_>, reference: &Reference, listeners: &[Listener]) -> Option<Fault> {
     let name = case.name();
     let meant = meant(case, reference);
     // A default of the image that nobody here could satisfy is likely one that nobody uses.
-    if let (Meant::Nobody, Place::Env(variable)) = (&meant, &reference.place)
+    if let (Meant::Nobody | Meant::OneOf(_), Place::Env(variable)) = (&meant, &reference.place)
         && !case.detail.run.env_names.contains(variable)
     {
         return None;
@@ -152,6 +167,13 @@ fn fault(case: &Case<'_>, reference: &Reference, listeners: &[Listener]) -> Opti
             "; the engine's host does".to_owned(),
             format!("seen from the engine's host: a program listens on port {port}"),
         ),
+        Meant::OneOf(others) => {
+            let all = quoted(others);
+            (
+                format!("; {all} serve it"),
+                format!("Engine API: {all} serve port {port}"),
+            )
+        }
         Meant::Nobody => (
             String::new(),
             "Engine API: no running container is known to serve that port".to_owned(),
@@ -187,6 +209,19 @@ fn fault(case: &Case<'_>, reference: &Reference, listeners: &[Listener]) -> Opti
                 )
             }),
         Meant::Host(addresses) => to_host(case, reference, &addresses),
+        Meant::OneOf(others) => Fix::new(
+            format!(
+                "Write the name of the one that is meant, {}, in place of `{}` in {}",
+                others
+                    .iter()
+                    .map(|other| format!("`{}`", other.name))
+                    .collect::<Vec<_>>()
+                    .join(" or "),
+                reference.host,
+                reference.place
+            ),
+            Vec::new(),
+        ),
         Meant::Nobody => Fix::new(
             format!(
                 "Write the name of the container that is meant in place of `{}` in {}, and put both \
@@ -243,7 +278,7 @@ mod tests {
     use super::RULE;
     use crate::evidence::{Container, Mode};
     use crate::rules::testing::{
-        binding, check_rule, commands, container, fails, not_applicable, passes, socket,
+        binding, check_rule, commands, container, fails, fix_texts, not_applicable, passes, socket,
         tcp, unknown, world,
     };
 
@@ -269,6 +304,25 @@ mod tests {
         let edit = r"s#([^A-Za-z0-9_.-])localhost:5432($|[^A-Za-z0-9_.-])#\1db:5432\2#";
         assert!(all[0].contains(edit), "{all:?}");
         assert!(!all.join(" ").contains("secret"));
+    }
+
+    #[test]
+    fn which_of_two_is_meant_only_the_user_knows() {
+        let evidence = world(app(&["DB_URL=postgres://u:p@localhost/x"]))
+            .and(db())
+            .and(container("db2").on("my_network", "172.18.0.4").exposes(tcp(5432)))
+            .listens(vec![]);
+        check_rule(
+            &RULE,
+            &evidence,
+            fails(
+                "`app` looks for a peer at `localhost` (DB_URL), which is `app` itself, where nothing \
+                 listens on port 5432; `db` and `db2` serve it",
+            ),
+        );
+        assert_eq!(commands(&RULE, &evidence), [""; 0]);
+        let text = &fix_texts(&RULE, &evidence)[0];
+        assert!(text.contains("`db` or `db2`, in place of `localhost` in DB_URL"), "{text}");
     }
 
     #[test]
