@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netcheck_probe::{Connected, Protocol};
+use netcheck_probe::{Connected, Errno, Protocol};
 
 use super::Case;
 use crate::evidence::{Container, Network, Visit};
@@ -104,6 +104,30 @@ impl<'a> Case<'a> {
                 .any(|exposed| exposed.number == port && exposed.protocol == Protocol::Tcp)
         });
         promised || self.connects(other, port)
+    }
+
+    /// Whether the subject's connections to this container's port were refused, whatever is published: nothing
+    /// listens there.
+    pub fn is_refused(&self, other: &Container, port: u16) -> bool {
+        let Ok(visit) = self.visit() else {
+            return false;
+        };
+        let tried: Vec<&Connected> = other
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.addresses)
+            .filter_map(|address| visit.connect((*address, port).into()).known().copied())
+            .collect();
+        let refused = |came: &&Connected| {
+            matches!(
+                came,
+                Connected::Failed {
+                    errno: Errno::Refused,
+                    ..
+                }
+            )
+        };
+        !tried.is_empty() && tried.iter().all(refused)
     }
 
     /// Whether a connection from the subject to this container's port was seen to open.

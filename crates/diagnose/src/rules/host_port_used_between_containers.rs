@@ -66,6 +66,8 @@ fn judge(case: &Case<'_>) -> Verdict {
                 binding.host_port == Some(port)
                     && binding.container.number != port
                     && binding.container.protocol == Protocol::Tcp
+                    // Published to a port on which nothing listens, it is no place to send anybody.
+                    && !case.is_refused(other, binding.container.number)
             })?;
             Some((*other, binding))
         });
@@ -217,6 +219,21 @@ mod tests {
         check_rule(&RULE, &evidence, fails(Box::leak(problem.into_boxed_str())));
         let all = commands(&RULE, &evidence).join("\n");
         assert!(all.contains("-e API_HOST=api -e API_PORT=80 "), "{all}");
+    }
+
+    #[test]
+    fn published_to_a_port_on_which_nothing_listens() {
+        let closed = world(app(&["API_URL=http://api:18093/"])).and(api()).answered(
+            Question::Connect {
+                to: (ip("172.18.0.3"), 80).into(),
+                listen_ms: 30,
+            },
+            Answer::Connect(Connected::Failed {
+                errno: Errno::Refused,
+                took_ms: 0,
+            }),
+        );
+        check_rule(&RULE, &closed, passes());
     }
 
     #[test]

@@ -115,7 +115,9 @@ fn meant<'a>(case: &Case<'a>, reference: &Reference) -> Meant<'a> {
             .filter(|other| other.id != case.subject.id && other.is_running())
             .filter_map(|other| {
                 let binding = other.published.iter().find(|binding| {
-                    binding.host_port == Some(port) && binding.container.protocol == Protocol::Tcp
+                    binding.host_port == Some(port)
+                        && binding.container.protocol == Protocol::Tcp
+                        && !case.is_refused(other, binding.container.number)
                 })?;
                 Some((other, binding.container.number))
             });
@@ -273,12 +275,12 @@ fn to_host(case: &Case<'_>, reference: &Reference, addresses: &[IpAddr]) -> Fix 
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::Protocol;
+    use netcheck_probe::{Answer, Connected, Errno, Protocol, Question};
 
     use super::RULE;
     use crate::evidence::{Container, Mode};
     use crate::rules::testing::{
-        binding, check_rule, commands, container, fails, fix_texts, not_applicable, passes, socket,
+        binding, check_rule, commands, container, fails, fix_texts, ip, not_applicable, passes, socket,
         tcp, unknown, world,
     };
 
@@ -363,6 +365,24 @@ mod tests {
             ),
         );
         assert!(commands(&RULE, &evidence)[2].contains("-e API_HOST=api -e API_PORT=80 "));
+        // Published to a port on which nothing listens: nobody is sent there.
+        let to = (ip("172.18.0.3"), 80).into();
+        let refused = Connected::Failed {
+            errno: Errno::Refused,
+            took_ms: 0,
+        };
+        let closed = evidence.answered(
+            Question::Connect { to, listen_ms: 1 },
+            Answer::Connect(refused),
+        );
+        check_rule(
+            &RULE,
+            &closed,
+            fails(
+                "`app` looks for a peer at `localhost` (API_HOST), which is `app` itself, where \
+                 nothing listens on port 8080",
+            ),
+        );
     }
 
     #[test]

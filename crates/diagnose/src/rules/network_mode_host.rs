@@ -144,7 +144,7 @@ fn outwards(case: &Case<'_>, reference: &Reference, other: &Container) -> Fault 
             });
             fault.fix(Fix::new(
                 format!(
-                    "Or keep host mode: publish the port of `{}` on the host{port} and use 127.0.0.1 \
+                    "Keep host mode: publish the port of `{}` on the host{port} and use 127.0.0.1 \
                      in {}",
                     other.name, reference.place
                 ),

@@ -3,6 +3,8 @@
 //! A setting that no flag here expresses is named as such, so that no command is printed that would
 //! silently lose it. Secrets on the command line make it unreproducible too: they are not kept.
 
+use std::collections::HashMap;
+
 use bollard::models::{
     ContainerConfig, ContainerInspectResponse, HealthConfig, HostConfig, HostConfigLogConfig,
     ImageConfig, ImageInspect, MountPoint, PortMap, RestartPolicyNameEnum,
@@ -40,7 +42,14 @@ pub(super) fn run(
     host_settings(host, usual_log, &mut words);
     if is_of_podman(config) {
         words.drop("--pids-limit", PODMANS_PIDS);
+    } else {
+        // podman has notes of its own there.
+        words.cannot_if(
+            host.annotations.as_ref().is_some_and(|all| !all.is_empty()),
+            "annotations",
+        );
     }
+    endpoints(inspect, &mut words);
     labels(config, made_of, &mut words);
     let entrypoint = config.entrypoint.clone().unwrap_or_default();
     let command = config.cmd.clone().unwrap_or_default();
@@ -85,6 +94,22 @@ pub(super) fn run(
         flags: words.flags,
         unreproducible: words.unreproducible,
     }
+}
+
+/// What is chosen for a container on a network beside names and addresses.
+fn endpoints(inspect: &ContainerInspectResponse, words: &mut Words) {
+    let settings = inspect.network_settings.as_ref();
+    let networks = settings.and_then(|settings| settings.networks.as_ref());
+    let all: Vec<_> = networks.into_iter().flat_map(HashMap::values).collect();
+    let has_priority = all
+        .iter()
+        .any(|endpoint| endpoint.gw_priority.is_some_and(|priority| priority != 0));
+    let has_options = all.iter().any(|endpoint| {
+        let options = endpoint.driver_opts.as_ref();
+        options.is_some_and(|options| !options.is_empty())
+    });
+    words.cannot_if(has_priority, "a gateway priority on a network");
+    words.cannot_if(has_options, "driver options on a network");
 }
 
 /// podman says so in the environment of each container that it makes.
@@ -360,11 +385,7 @@ fn host_settings(host: &HostConfig, usual_log: Option<&HostConfigLogConfig>, wor
     words.cannot_if(some(host.links.as_ref().map(Vec::len)), "--link");
     words.cannot_if(some(host.device_requests.as_ref().map(Vec::len)), "--gpus");
     words.cannot_if(
-        some(
-            host.storage_opt
-                .as_ref()
-                .map(std::collections::HashMap::len),
-        ),
+        some(host.storage_opt.as_ref().map(HashMap::len)),
         "--storage-opt",
     );
     words.cannot_if(
@@ -453,6 +474,36 @@ mod tests {
         );
         assert!(made.unreproducible.is_empty());
         assert_eq!(made.env_names, ["A"]);
+    }
+
+    #[test]
+    fn what_no_flag_here_reproduces_is_told() {
+        let made = |inspect: serde_json::Value| {
+            let made = run(&serde_json::from_value(inspect).unwrap(), None, None);
+            made.unreproducible
+        };
+        let network = |endpoint: serde_json::Value| {
+            made(serde_json::json!({ "NetworkSettings": { "Networks": { "net": endpoint } } }))
+        };
+        assert_eq!(
+            network(serde_json::json!({ "GwPriority": 7 })),
+            ["a gateway priority on a network"]
+        );
+        assert_eq!(
+            network(serde_json::json!({ "DriverOpts": { "a": "b" } })),
+            ["driver options on a network"]
+        );
+        let usual =
+            serde_json::json!({ "GwPriority": 0, "DriverOpts": {}, "IPAddress": "172.18.0.2" });
+        assert_eq!(network(usual), [""; 0]);
+        let noted = |env: &[&str]| {
+            made(serde_json::json!({
+                "Config": { "Env": env },
+                "HostConfig": { "Annotations": { "a": "b" } },
+            }))
+        };
+        assert_eq!(noted(&[]), ["annotations"]);
+        assert_eq!(noted(&["container=podman"]), [""; 0]);
     }
 
     #[test]
