@@ -417,7 +417,7 @@ impl Drop for World {
     }
 }
 
-/// A port of the host that nobody uses, and that no other test is given.
+/// A port of the host that nobody uses, and that no other test of this program is given.
 ///
 /// One that the kernel picks would be picked again as soon as it is let go, by another test or by
 /// the engine, before the container that is to have it has started.
@@ -425,7 +425,7 @@ pub fn free_port() -> u16 {
     /// Below those that the kernel and the engine pick from (from 32768 on, ip(7)).
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 22_000;
-    /// More than a test program asks for: scenarios are processes of their own, beside each other.
+    /// More than a test program asks for: programs beside each other begin that far apart.
     const APART: u32 = 199;
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     for _ in 0..COUNT {

@@ -180,14 +180,20 @@ fn datagrams() {
 
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     assert_eq!(send(silent.local_addr().unwrap()), Delivered::Silent);
-    // Nobody in this program is at this port, and none below 32768 is given by the kernel (ip(7)).
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 20_471));
+    let nobody = own(1);
     assert_eq!(
         send(nobody),
         Delivered::Failed {
             errno: Errno::Refused
         }
     );
+}
+
+/// A place that nobody else has: an address of this process, with a port below those that the kernel gives (from
+/// 32768 on, ip(7)).
+fn own(number: u8) -> SocketAddr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, high, low, number], 20_471))
 }
 
 /// A reply made from the query by changing its header and appending records.
@@ -289,9 +295,8 @@ fn dns_silence_and_nonsense() {
 
 #[test]
 fn dns_cut_answers_are_asked_for_over_tcp() {
-    // A port free for one protocol need not be so for the other; this one is given to nobody by the
-    // kernel, which begins at 32768 (ip(7)).
-    let address = SocketAddr::from(([127, 0, 0, 1], 20_472));
+    // A port free for one protocol need not be so for the other.
+    let address = own(2);
     let listener = TcpListener::bind(address).unwrap();
     let datagrams = UdpSocket::bind(address).unwrap();
     thread::spawn(move || {
