@@ -89,6 +89,18 @@ fn both_ends_fine_and_no_connection_is_told_with_what_is_known() {
 }
 
 #[test]
+fn a_listener_on_an_address_to_which_nobody_comes_is_none_for_them() {
+    for (at, expected) in [
+        ("172.18.0.3:80", CheckStatus::Ok),
+        ("172.19.0.3:80", CheckStatus::Problem),
+    ] {
+        let evidence = pair(80, Protocol::Tcp, &[(Protocol::Tcp, at)]);
+        let report = diagnose(&connects(evidence, 80, failed(Errno::Refused))).unwrap();
+        assert_eq!(status(&report, StepKind::Listener), expected, "{at}");
+    }
+}
+
+#[test]
 fn a_machine_that_refuses_is_no_firewall_between() {
     let place = Target::new("10.9.9.9", 80, Protocol::Tcp);
     let mut evidence = world(container("app")).sees(snapshot());

@@ -288,8 +288,13 @@ fn new_alias(case: &Case<'_>, network: &Network, container: &Container, names: &
 
 #[cfg(test)]
 mod tests {
+    use netcheck_probe::{Answer, Connected, Errno, Protocol, Question, Then};
+
     use super::RULE;
+    use crate::case::Case;
     use crate::evidence::{Fact, Status, Viewpoint};
+    use crate::request::Target;
+    use crate::rule::Verdict;
     use crate::rules::testing::{
         check_rule, commands, container, fails, fix_texts, id_of, ip, not_applicable, passes, world,
     };
@@ -317,6 +322,45 @@ mod tests {
                 "docker network connect --alias v1 --alias api-1-api my_network api-1"
             ]
         );
+    }
+
+    /// `app` asks for port 80 of this name, and comes through to the first container alone.
+    fn asked(host: &str) -> crate::evidence::Evidence {
+        let app = container("app").on("my_network", "172.18.0.4");
+        let mut evidence = world(app);
+        evidence.containers.extend(two().containers);
+        evidence.request.target = Some(Target {
+            container: Some(id_of("api-1")),
+            ..Target::new(host, 80, Protocol::Tcp)
+        });
+        let open = Connected::Open {
+            from: (ip("172.18.0.4"), 40000).into(),
+            took_ms: 0,
+            then: Then::Silent,
+        };
+        let refused = Connected::Failed {
+            errno: Errno::Refused,
+            took_ms: 0,
+        };
+        for (address, came) in [("172.18.0.9", open), ("172.18.0.3", refused)] {
+            let to = (ip(address), 80).into();
+            evidence = evidence.answered(Question::Connect { to, listen_ms: 30 }, Answer::Connect(came));
+        }
+        evidence
+    }
+
+    #[test]
+    fn only_the_name_that_is_asked_for_counts_and_who_serves_keeps_it() {
+        let judged = |host: &str| {
+            let evidence = asked(host);
+            match (RULE.judge)(&Case::target(&evidence).unwrap()) {
+                Verdict::Fail(faults) => faults[0].fixes[0].commands.clone(),
+                _ => Vec::new(),
+            }
+        };
+        // Else the one that started later, `api-1`, would lose it.
+        assert_eq!(judged("api")[0], "docker network disconnect my_network api-2");
+        assert_eq!(judged("api-1"), [""; 0]);
     }
 
     #[test]

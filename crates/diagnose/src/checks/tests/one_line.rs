@@ -220,6 +220,24 @@ fn the_configuration_says_what_is_wrong_first() {
 }
 
 #[test]
+fn a_place_that_does_not_connect_comes_with_the_question_that_says_why() {
+    let env = ["CACHE_URL=redis://cache:6380", "API_URL=http://cache:6379/"];
+    let evidence = world(container("app").env(&env))
+        .and(container("cache").on("my_network", "172.18.0.7"))
+        .sees(snapshot())
+        .has(lookup("cache", &["172.18.0.7"]))
+        .has(connect("172.18.0.7:6379", Ok(Then::Silent)))
+        .has(connect("172.18.0.7:6380", Err(Errno::Refused)));
+    let shown = one(&evidence, Check::Config);
+    let line = shown.lines().next().unwrap();
+    assert!(
+        line.contains("redis://cache:6380: leads to cache, connection refused; `docker netcheck app cache:6380` says why"),
+        "{line}"
+    );
+    assert_eq!(line.matches("says why").count(), 1, "{line}");
+}
+
+#[test]
 fn viewpoints_have_names() {
     let evidence = world(container("app"));
     let name = |viewpoint: &Viewpoint| viewpoint_name(&evidence, viewpoint);
