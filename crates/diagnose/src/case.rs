@@ -25,6 +25,7 @@ pub use deep::{Place, Taken, Traced};
 pub use listener::{EMBEDDED_DNS, Listener, Reach};
 pub use names::{Referenced, connect_flags, endpoint_names, is_host_name, list, outcome_words};
 pub use peers::Expected;
+pub(crate) use peers::opened;
 pub use published::{LOCAL_BY_DESIGN, Standing};
 pub use rewrite::{Meeting, Rewrite, Target, command_holds};
 pub use servers::{Heard, Servers};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 mod call;
 
-use call::{Probe, ask, ask_below, blackhole, nobody};
+use call::{Probe, ask, ask_below, blackhole, nobody, own};
 use netcheck_probe::{
     Accepts, Answer, Answered, Connected, Delivered, DnsOutcome, Errno, MAX_LINE, Protocol,
     Question, RecordType, Request, Source, Then,
@@ -187,13 +187,6 @@ fn datagrams() {
             errno: Errno::Refused
         }
     );
-}
-
-/// A place that nobody else has: an address of this process, with a port below those that the kernel gives (from
-/// 32768 on, ip(7)).
-fn own(number: u8) -> SocketAddr {
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    SocketAddr::from(([127, high, low, number], 20_471))
 }
 
 /// A reply made from the query by changing its header and appending records.

@@ -107,12 +107,9 @@ impl Case<'_> {
 
     /// The addresses of the subject to which another container comes by its name.
     pub fn addresses_towards(&self, other: &Container) -> Vec<IpAddr> {
-        let shared = self.shared_networks(other);
-        let on_shared = self.networks().into_iter().filter(|(network, _)| {
-            let mut shared = shared.iter();
-            shared.any(|one| one.id == network.id)
-        });
-        on_shared
+        self.networks()
+            .into_iter()
+            .filter(|(network, _)| other.endpoint(&network.id).is_some())
             .flat_map(|(_, endpoint)| endpoint.addresses.iter().copied())
             .collect()
     }

@@ -171,7 +171,8 @@ impl<'a> Case<'a> {
     }
 }
 
-fn opened(visit: &Visit, address: IpAddr, port: u16) -> bool {
+/// Whether a connection was seen to open from there.
+pub(crate) fn opened(visit: &Visit, address: IpAddr, port: u16) -> bool {
     matches!(
         visit.connect((address, port).into()).known(),
         Some(Connected::Open { .. })

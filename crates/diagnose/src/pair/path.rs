@@ -487,16 +487,12 @@ fn listener(
 
 /// A listener of one address is reached by who comes to that.
 fn is_reached(far: &Case<'_>, listener: &Listener) -> bool {
-    let comes_to = || match far.asked {
-        Some(asked) => far.addresses_towards(asked.from),
-        None => Vec::new(),
-    };
     match listener.reach {
         Reach::Loopback => false,
-        Reach::OneAddress(address) => {
-            let comes_to = comes_to();
+        Reach::OneAddress(address) => far.asked.is_none_or(|asked| {
+            let comes_to = far.addresses_towards(asked.from);
             comes_to.is_empty() || comes_to.contains(&address)
-        }
+        }),
         Reach::Everybody | Reach::Ipv6Only => true,
     }
 }

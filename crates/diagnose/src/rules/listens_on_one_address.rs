@@ -1,10 +1,10 @@
 //! A service is bound to the container's address on one network, and others come to it on another.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use netcheck_probe::Protocol;
 
-use crate::case::{Case, Listener, Reach, list};
+use crate::case::{Case, Listener, Reach, list, opened};
 use crate::evidence::{Container, Port, Viewpoint};
 use crate::reference::Reference;
 use crate::report::{Fix, Subject};
@@ -69,10 +69,11 @@ fn judge(case: &Case<'_>) -> Verdict {
             .collect();
         let bound = bound.unwrap_or_default();
         let comes_to = comes_to(case, other, reference);
+        let seen = case.evidence.visit(&Viewpoint::of(&other.id));
         if bound.is_empty()
             || comes_to.is_empty()
             || comes_to.iter().any(|address| bound.contains(address))
-            || comes_to.iter().any(|address| connects(case, other, (*address, number).into()))
+            || comes_to.iter().any(|address| seen.is_some_and(|visit| opened(visit, *address, number)))
         {
             continue;
         }
@@ -87,12 +88,6 @@ fn comes_to(case: &Case<'_>, other: &Container, reference: &Reference) -> Vec<Ip
         Ok(address) => vec![address],
         Err(_) => case.addresses_towards(other),
     }
-}
-
-fn connects(case: &Case<'_>, other: &Container, to: SocketAddr) -> bool {
-    use netcheck_probe::Connected;
-    let visit = case.evidence.visit(&Viewpoint::of(&other.id));
-    visit.is_some_and(|visit| matches!(visit.connect(to).known(), Some(Connected::Open { .. })))
 }
 
 fn fault(
@@ -146,12 +141,12 @@ fn fault(
 
 #[cfg(test)]
 mod tests {
-    use netcheck_probe::Protocol;
+    use netcheck_probe::{Answer, Connected, Protocol, Question, Then};
 
     use super::RULE;
-    use crate::evidence::{Container, Evidence};
+    use crate::evidence::{Container, Evidence, Viewpoint};
     use crate::rules::testing::{
-        check_rule, commands, container, fails, fix_texts, not_applicable, passes, socket, world,
+        check_rule, commands, container, fails, fix_texts, id_of, ip, not_applicable, passes, socket, world,
     };
 
     const PROBLEM: &str = "port 80 of `web` is bound to 172.18.0.9 only, and `app` comes to 172.19.0.9";
@@ -188,5 +183,18 @@ mod tests {
         check_rule(&RULE, &seen(web(), "other", &["127.0.0.1:80"]), passes());
         check_rule(&RULE, &seen(web(), "other", &["172.18.0.9:81"]), passes());
         check_rule(&RULE, &world(web()), not_applicable());
+        // Something else lets it through.
+        let question = Question::Connect {
+            to: (ip("172.19.0.9"), 80).into(),
+            listen_ms: 1,
+        };
+        let open = Answer::Connect(Connected::Open {
+            from: (ip("172.19.0.4"), 40000).into(),
+            took_ms: 1,
+            then: Then::Silent,
+        });
+        let from = Viewpoint::Container(id_of("app"));
+        let through = seen(web(), "other", &["172.18.0.9:80"]).answered_from(from, question, open);
+        check_rule(&RULE, &through, passes());
     }
 }

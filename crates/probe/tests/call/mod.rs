@@ -93,6 +93,13 @@ pub fn nobody() -> (socket2::Socket, SocketAddr) {
     (socket, address)
 }
 
+/// A place that nobody else has: an address of this process, with a port below those that the kernel gives (from
+/// 32768 on, ip(7)).
+pub fn own(number: u8) -> SocketAddr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, high, low, number], 20_471))
+}
+
 /// A listener whose queue is full: the kernel drops further SYNs, as a firewall would.
 pub fn blackhole() -> (Vec<socket2::Socket>, SocketAddr) {
     let (listener, to) = nobody();
